@@ -1,4 +1,4 @@
-"""The search algorithms of sweeps by name: who proposes values, and how trials are given their epochs."""
+"""The search algorithms of sweeps by name: the sampler that proposes values, and the schedule of the trials' epochs."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import msgspec
 
 
 class Algorithm(msgspec.Struct, frozen=True):
-    """One way to search: a proposer of values and a schedule of epochs, each known by a word."""
+    """One search algorithm: a sampler of values and a schedule of epochs."""
 
     name: str
     sampler: str
     """`gp`, `tpe`, `cmaes` or `random`."""
     schedule: str
-    """`whole` (every trial trains to the end), `median` (bad ones are stopped), `hyperband`, `asha` or `population`."""
+    """`whole` (every trial trains to the end), `median` (stops trials worse than the median), `hyperband`, `asha` or
+    `population`."""
 
     @property
     def in_rungs(self) -> bool:
-        """Whether trials train for a part of their epochs first, and continue from a checkpoint."""
+        """Whether trials first train for a part of their epochs and may continue from a checkpoint."""
         return self.schedule in ("hyperband", "asha", "population")
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The model's fields that bound it."""
+        """The model's fields that set its bounds."""
         by_brackets = ("automl_R", "automl_nu", "epoch_multiplier")
         return {
             "hyperband": by_brackets,
@@ -44,10 +45,11 @@ ALGORITHMS = {
         Algorithm("Median", "tpe", "median"),
     )
 }
-"""By name, whatever its case; the reference's two first."""
+"""Algorithms by name; the two of the published API first."""
 DEFAULT = "Bayesian"
 
 
 def find(name: str | None) -> Algorithm | None:
-    """The algorithm of that name, in any case and with `-` or `_` between its words; without a name, the default."""
+    """The algorithm of a name in any letter case, with `-` or `_` between words; the default without a name; None for
+    an unknown name."""
     return ALGORITHMS.get((name or DEFAULT).casefold().replace("-", "").replace("_", ""))

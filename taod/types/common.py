@@ -1,4 +1,4 @@
-"""What all resources share: the error body, sort orders, ids and times."""
+"""Types shared by all resources: the error body, sort orders, ids and times."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import msgspec
 from msgspec import Meta
 
 OwnerKind = Literal["model", "dataset"]
-"""What has jobs and specifications."""
+"""Kinds of resources with jobs and specifications."""
 MODEL: Final = "model"
 DATASET: Final = "dataset"
 Id = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
-"""A UUID. It is checked where it is looked up, so that a wrong one gets the contract's own error."""
+"""A UUID. It is validated when it is looked up, so that an invalid one gets the contract's own error."""
 _LINE = {"pattern": r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"}
 _LINES = {"pattern": r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u2028\u2029]*$"}
-"""No control characters. The patterns are checked where a body is read, so that the error names the character."""
+"""No control characters. Reading a body checks the patterns, so that the error names the character."""
 Name = Annotated[str, Meta(max_length=256, extra_json_schema=_LINE)]
 """A name, or another text of one line."""
 Prose = Annotated[str, Meta(max_length=10_000, extra_json_schema=_LINES)]

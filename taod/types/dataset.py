@@ -1,4 +1,4 @@
-"""Datasets: what a client posts and what it reads."""
+"""Datasets: request and response bodies."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class DatasetFormat(StrEnum):
 
 TypeName = Annotated[str, Meta(extra_json_schema={"enum": list(DatasetType)})]
 FormatName = Annotated[str, Meta(extra_json_schema={"enum": list(DatasetFormat)})]
-"""Strings, so that a wrong one gets the contract's own error."""
+"""A string, so that an invalid one gets the contract's own error."""
 
 DEFAULT_NAME = "My Dataset"
 DEFAULT_DESCRIPTION = "My TAO Dataset"
@@ -73,8 +73,8 @@ class DatasetCreate(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class DatasetPut(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of PUT dataset: the writable fields, absent ones take their default; type and format may only repeat
-    what they are."""
+    """Body of PUT dataset: the writable fields, absent ones take their default; type and format must equal the present
+    ones."""
 
     name: Name = DEFAULT_NAME
     description: Prose = DEFAULT_DESCRIPTION
@@ -85,7 +85,7 @@ class DatasetPut(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class DatasetPatch(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of PATCH dataset: what is given is merged."""
+    """Body of PATCH dataset: given fields are changed."""
 
     name: Name | msgspec.UnsetType = msgspec.UNSET
     description: Prose | msgspec.UnsetType = msgspec.UNSET
@@ -96,7 +96,7 @@ class DatasetPatch(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Dataset(msgspec.Struct):
-    """A dataset as the HTTP contract has it."""
+    """A dataset as defined by the HTTP contract."""
 
     id: Id
     jobs: list[Job]
@@ -118,7 +118,7 @@ class DatasetLink(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SplitSummary(msgspec.Struct):
-    """One split of a dataset: how many images, and how many a class where classes are known."""
+    """One split of a dataset: number of images, and by class if classes are known."""
 
     name: str
     images: int
@@ -126,7 +126,7 @@ class SplitSummary(msgspec.Struct):
 
 
 class Spread(msgspec.Struct):
-    """How a figure is spread: its least, its middle and its greatest value."""
+    """Minimum, median and maximum of a quantity."""
 
     least: float
     median: float
@@ -134,17 +134,17 @@ class Spread(msgspec.Struct):
 
 
 class BoxFigures(msgspec.Struct):
-    """Figures of the boxes of a dataset, in pixels."""
+    """Statistics of a dataset's boxes, in pixels."""
 
     boxes: int
     width: Spread
     height: Spread
     per_image: Spread
-    """Boxes of each image that has some."""
+    """Number of boxes of an image with boxes."""
 
 
 class ImageFigures(msgspec.Struct):
-    """Figures of images, in pixels; of a large dataset a sample is measured."""
+    """Statistics of image sizes, in pixels; of a large dataset a sample is measured."""
 
     measured: int
     width: Spread
@@ -152,34 +152,34 @@ class ImageFigures(msgspec.Struct):
 
 
 class UploadMode(StrEnum):
-    """What becomes of the files that a dataset has."""
+    """What an upload does with the dataset's present files."""
 
     REPLACE = "replace"
-    """They go when the new ones are whole."""
+    """They are deleted once the new ones are complete."""
     ADD = "add"
-    """They stay; of two of the same name the new one counts."""
+    """They are kept; a new file replaces one of the same name."""
 
 
 class UploadProgress(msgspec.Struct):
-    """How far an upload is; also the body of upload events."""
+    """Progress of an upload; also the body of upload events."""
 
     dataset_id: Id
     stage: str
     """`receiving`, `unpacking`, `checking`; `waiting` for the next part; in events also `done` and `failed`."""
     received: int = 0
-    """Bytes that have come."""
+    """Bytes received."""
     total: int | None = None
-    """Total bytes, where the client announced them."""
+    """Total bytes, if the client announced them."""
     files: int = 0
-    """Files unpacked so far; they are unpacked while the archive arrives, where its format allows."""
+    """Files unpacked so far; an archive is unpacked while it arrives, if its format allows."""
     unpacked: int = 0
-    """Their bytes."""
+    """Bytes unpacked so far."""
     message: str = ""
     """Why it failed."""
 
 
 class DatasetSummary(msgspec.Struct):
-    """What was understood of a dataset's files."""
+    """Summary of a dataset's files."""
 
     state: str
     """`empty`, `uploading`, `ready` or `linked`."""
@@ -201,17 +201,17 @@ class DatasetSummary(msgspec.Struct):
     shares: dict[str, float] = {}
     """Share of the masks' pixels that each class has, from 0 to 1; of a large dataset some masks are sampled."""
     upload: UploadProgress | None = None
-    """The upload that is under way, or waits for its next part."""
+    """The upload that is being received or waits for its next part."""
     warnings: list[Warning] = []
-    """What was noticed since: a linked folder that has changed."""
+    """Warnings since the summary, such as a linked folder that has changed."""
     parent_job: Id | None = None
-    """The job that made this dataset."""
+    """The job that created this dataset."""
     parent_dataset: Id | None = None
-    """The dataset that it was made from."""
+    """The dataset that this one was derived from."""
 
 
 class CheckState(StrEnum):
-    """How far the full check of a dataset is."""
+    """State of the full check of a dataset."""
 
     NONE = "none"
     """It was never started, or is disabled."""
@@ -221,15 +221,15 @@ class CheckState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     OUTDATED = "outdated"
-    """It was done, of data that the dataset no longer has."""
+    """It was done on data that the dataset no longer has."""
 
 
 class CheckProgress(msgspec.Struct):
-    """How far the full check of a dataset is; the body of check events."""
+    """Progress of the full check of a dataset; the body of check events."""
 
     dataset_id: Id
     state: CheckState
-    """`waiting` or `running`; in the last one how it ended."""
+    """`waiting` or `running`; in the last event the final state."""
     message: str = ""
     progress: float = 0.0
     """From 0 to 1."""
@@ -238,7 +238,7 @@ class CheckProgress(msgspec.Struct):
 
 
 class DatasetProblem(msgspec.Struct):
-    """One thing that is wrong in a dataset: `line` counts from 1, 0 stands for the whole file."""
+    """One problem of a dataset. `line` counts from 1; 0: the whole file."""
 
     file: str
     line: int
@@ -247,7 +247,7 @@ class DatasetProblem(msgspec.Struct):
 
 
 class DatasetReport(msgspec.Struct):
-    """What the full check found."""
+    """Result of the full check."""
 
     state: CheckState
     message: str = ""
@@ -256,14 +256,14 @@ class DatasetReport(msgspec.Struct):
     labels: int = 0
     classes: dict[str, int] = {}
     problems: int = 0
-    """All of them; `first` holds those that were found first."""
+    """Number of all problems; `first` has those that were found first."""
     first: list[DatasetProblem] = []
     deep: bool = False
     """Whether images were decoded whole, not only their headers."""
     progress: float = 0.0
     """From 0 to 1."""
     fingerprint: str | None = None
-    """Of the data that was checked."""
+    """Fingerprint of the checked data."""
     started_on: Timestamp | None = None
     ended_on: Timestamp | None = None
     boxes: BoxFigures | None = None
@@ -271,10 +271,10 @@ class DatasetReport(msgspec.Struct):
     unreadable: int = 0
     """Images that cannot be read."""
     unreadable_first: list[str] = []
-    """The first of them, by path below the dataset's top."""
+    """Paths of the first unreadable images, below the dataset's top."""
     pixels: dict[str, int] = {}
-    """Pixels of each class in the masks; `classes` counts the masks that have some. A class without a name in
-    `target_classes.json` goes by its number."""
+    """Pixels of each class in the masks; `classes` counts the masks with the class. A class without a name in
+    `target_classes.json` is named by its number."""
 
 
 class DatasetCheck(msgspec.Struct, forbid_unknown_fields=True):
@@ -285,17 +285,17 @@ class DatasetCheck(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class DatasetFromJob(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of POST job/{id}/dataset; what is left out is taken from the job and its results."""
+    """Body of POST job/{id}/dataset; absent fields are taken from the job and its results."""
 
     name: Name = ""
     description: Prose = ""
     format: FormatName | None = None
     type: TypeName | None = None
-    """That of the dataset that the job has read, where the format can hold it; else `object_detection`."""
+    """None: the type of the dataset that the job read if it allows the format, else `object_detection`."""
 
 
 class DatasetSample(msgspec.Struct):
-    """One image shown of a dataset; GET …/samples/{number} is its thumbnail."""
+    """One sample image of a dataset; GET …/samples/{number} returns its thumbnail."""
 
     number: int
     image: str
@@ -305,11 +305,11 @@ class DatasetSample(msgspec.Struct):
 
 
 class UploadAnswer(msgspec.Struct):
-    """Answer of an upload: what was received and understood."""
+    """Answer of an upload: what was received, and its summary."""
 
     message: str
     files: int = 0
     bytes: int = 0
     summary: DatasetSummary | None = None
     received: int | None = None
-    """Of an upload in parts that is not whole yet: how many bytes are here."""
+    """Bytes received of an incomplete upload in parts."""

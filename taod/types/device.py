@@ -1,4 +1,4 @@
-"""Devices: GPUs as NVML reports them, or CPU slots where there are none."""
+"""Devices: GPUs as NVML reports them, or CPU slots without GPUs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class DeviceLease(msgspec.Struct):
 
 
 class Device(msgspec.Struct):
-    """One device and what it is doing now; a figure that cannot be had is null."""
+    """One device with its leases and readings; an unavailable reading is null."""
 
     id: str
     """UUID of a GPU or MIG instance; `cpu:N` for a CPU slot; `cluster:NAME` for an off-host runner."""
@@ -36,7 +36,7 @@ class Device(msgspec.Struct):
     slots: int = 1
     leases: list[DeviceLease] = []
     busy_reason: Reason | None = None
-    """Why it takes no run although a slot is free: one of the reasons of devices."""
+    """Why it accepts no run although a slot is free: one of the reasons of devices."""
     memory_total_bytes: int | None = None
     memory_used_bytes: int | None = None
     utilisation_percent: float | None = None
@@ -45,4 +45,4 @@ class Device(msgspec.Struct):
     power_limit_w: float | None = None
     processes: list[int] = []
     parent: str | None = None
-    """UUID of the GPU that a MIG instance is a part of; a run may have one instance, or whole GPUs."""
+    """UUID of the GPU of a MIG instance; a run can lease one instance, or whole GPUs."""

@@ -8,10 +8,10 @@ import msgspec
 
 
 class EventType(StrEnum):
-    """Names of events, each with the body it carries."""
+    """Names of events, with their bodies."""
 
     JOB = "job"
-    """JobView: a job was made or its state, reason, progress or priority changed."""
+    """JobView: a job was created, or its state, reason, progress or priority changed."""
     STATUS = "status"
     """StatusUpdate: a run wrote a line to its status.json."""
     DEVICES = "devices"
@@ -19,25 +19,25 @@ class EventType(StrEnum):
     DATASET = "dataset"
     """ResourceChange."""
     UPLOAD = "upload"
-    """UploadProgress: how far an upload into a dataset is, some ten times a second; the last one says how it ended."""
+    """UploadProgress of an upload into a dataset, about ten times a second; the last one reports how it ended."""
     CHECK = "check"
-    """CheckProgress: how far the full check of a dataset is, a few times a second; the last one says how it ended."""
+    """CheckProgress of the full check of a dataset, a few times a second; the last one reports how it ended."""
     MODEL = "model"
     """ResourceChange."""
     JOB_DELETED = "job_deleted"
     """ResourceChange."""
     QUEUE = "queue"
-    """QueueState: the whole queue was paused or opened."""
+    """QueueState: the whole queue was paused or resumed."""
     TOOL = "tool"
-    """ToolProgress: how far an installation or a check of a tool is; the last one reports how it ended."""
+    """ToolProgress of an installation or a check of a tool; the last one reports how it ended."""
     USAGE = "usage"
-    """JobUsage: what a run uses, every few seconds while a client listens."""
+    """JobUsage: resource usage of a run, every few seconds while a client listens."""
     RESET = "reset"
     """{}: events were missed; read everything again."""
 
 
 class ResourceChange(msgspec.Struct):
-    """Something was made, changed or deleted."""
+    """A resource was created, changed or deleted."""
 
     id: str
     change: str
@@ -46,7 +46,7 @@ class ResourceChange(msgspec.Struct):
 
 
 class StatusUpdate(msgspec.Struct, omit_defaults=True):
-    """One line of status.json, as read."""
+    """One line of status.json."""
 
     job_id: str
     status: str = ""

@@ -1,4 +1,4 @@
-"""Jobs: what a client posts, what it reads, and the result that telemetry fills during a run."""
+"""Jobs: request and response bodies, and the result that telemetry fills during a run."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class JobKind(StrEnum):
     RUN = "run"
     """Starts a process on devices."""
     SWEEP = "sweep"
-    """Creates trials; it holds no device itself."""
+    """Creates trials; it leases no device itself."""
 
 
 class Kpi(msgspec.Struct):
-    """One metric over epochs. `values` maps the epoch (as text) to the value; null where it was not finite."""
+    """One metric over epochs. `values` maps the epoch (as text) to the value; null if it was not finite."""
 
     metric: str
     values: dict[str, float | None] = {}
 
 
 class Stat(msgspec.Struct):
-    """One figure of a sweep, as text."""
+    """One statistic of a sweep, as text."""
 
     metric: str
     value: str
@@ -52,7 +52,7 @@ class Graphical(msgspec.Struct):
 
 
 class CategoryValue(msgspec.Struct):
-    """The value of one category (a class, mostly); null where it was not finite."""
+    """The value of one category, mostly a class; null if it was not finite."""
 
     category: str
     value: float | None = None
@@ -66,14 +66,14 @@ class Categorical(msgspec.Struct):
 
 
 class AutomlFigure(msgspec.Struct):
-    """One figure of the best trial of a sweep."""
+    """One value of the best trial of a sweep."""
 
     metric: str
     value: float | None = None
 
 
 class DetailedStatus(msgspec.Struct):
-    """The last word on the job: `message` says what happened; `status` is the tool's own last status."""
+    """The latest status: `message` describes what happened; `status` is the tool's own last status."""
 
     date: str = ""
     time: str = ""
@@ -82,7 +82,7 @@ class DetailedStatus(msgspec.Struct):
 
 
 class Result(msgspec.Struct, omit_defaults=True):
-    """What is known of a run, built from status.json. Times are `H:MM:SS` as the tools write them."""
+    """Result of a run, read from status.json. Times are `H:MM:SS` as the tools write them."""
 
     eta: str | None = None
     kpi: list[Kpi] = []
@@ -99,7 +99,7 @@ class Result(msgspec.Struct, omit_defaults=True):
 
 
 class Job(msgspec.Struct):
-    """A job as the HTTP contract has it."""
+    """A job as defined by the HTTP contract."""
 
     id: Id
     action: str
@@ -111,9 +111,9 @@ class Job(msgspec.Struct):
 
 
 class JobView(msgspec.Struct):
-    """A job with everything that a dashboard shows; the answer of the all-jobs list and the body of job events.
+    """A job with all that a dashboard shows: an item of the list of all jobs, and the body of job events.
 
-    In lists and events `result` comes without its long parts (kpi, graphical, categorical).
+    In lists and events `result` lacks its long parts (kpi, graphical, categorical).
     """
 
     id: Id
@@ -125,7 +125,7 @@ class JobView(msgspec.Struct):
     result: Result
     state: State
     reason: str
-    """Why it is in this state, in words: what it waits for, or how it ended."""
+    """Why it is in this state, as text: what it waits for, or how it ended."""
     owner_kind: OwnerKind
     owner_id: Id
     owner_name: str
@@ -134,32 +134,32 @@ class JobView(msgspec.Struct):
     priority: int = 0
     runner: str | None = None
     devices: list[str] = []
-    """Ids of the devices that it holds now or held last."""
+    """Ids of the devices that it leases now or leased last."""
     queued_at: Timestamp | None = None
     started_at: Timestamp | None = None
     ended_at: Timestamp | None = None
     attempt: int = 0
     metric: str | None = None
-    """Name of the metric shown first, where the network has one."""
+    """Name of the main metric, if the network has one."""
     metric_value: float | None = None
     """Latest value of that metric."""
     kind: JobKind = JobKind.RUN
     devices_wanted: int = 1
-    """0 for a sweep: its trials hold the devices."""
+    """0 for a sweep: its trials lease the devices."""
     position: int | None = None
-    """Its number in the order of service of all queued jobs; only in answers, near the front."""
+    """Queue position among all queued jobs; only in answers, and only near the front."""
     sweep_id: Id | None = None
-    """The sweep's job, where this one is a trial."""
+    """The sweep's job, if this one is a trial."""
     trial: int | None = None
     """The trial's number in its sweep."""
     trials: int | None = None
-    """How many trials it has so far, where it is a sweep."""
+    """Number of trials so far, if it is a sweep."""
     release: str = BASE
     """The release of the tools that its specification is of."""
 
 
 class HistoryEntry(msgspec.Struct):
-    """One change of state, or one note, in a job's life."""
+    """One change of state, or one note, in a job's history."""
 
     at: Timestamp
     state: State
@@ -171,7 +171,7 @@ class ProcessInfo(msgspec.Struct):
 
     command: list[str] = []
     environment: dict[str, str] = {}
-    """Only what taod set; secrets are masked."""
+    """Only variables set by taod; secrets are masked."""
     pid: int | None = None
     started_at: str | None = None
     exit_code: int | None = None
@@ -181,32 +181,32 @@ class ProcessInfo(msgspec.Struct):
 
 
 class DataSeen(msgspec.Struct):
-    """A dataset as a job's last run saw it when it started."""
+    """State of a dataset when a job's last run started."""
 
     role: str
-    """`train`, `eval`, `inference`, `calibration`, or `own`: the dataset whose job it is."""
+    """`train`, `eval`, `inference`, `calibration`, or `own`: the dataset that the job belongs to."""
     dataset_id: Id
     name: str
     fingerprint: str | None = None
-    """Of file names, sizes and times, as the dataset's summary has it; two that are the same are the same data."""
+    """Fingerprint of file names, sizes and times, as in the dataset's summary; equal fingerprints mean equal data."""
     linked: bool = False
     changed: bool = False
-    """A linked folder was not any more what it had been when it was linked."""
+    """Whether a linked folder had changed since it was linked."""
 
 
 class JobUsage(msgspec.Struct):
-    """What all processes of a job's run use together; null where it is unknown."""
+    """Total resource usage of all processes of a run; unknown values are null."""
 
     job_id: Id
     cpu_percent: float | None = None
-    """Of one core, since the sample before; 200 are two cores."""
+    """In percent of one core, since the previous sample; 200 is two cores."""
     rss_bytes: int | None = None
     gpu_memory_bytes: int | None = None
     processes: int = 0
 
 
 class JobDetail(msgspec.Struct):
-    """One job whole: the view with its full result, its history, its specification and its process."""
+    """One job in full: the view with its full result, history, specification and process."""
 
     job: JobView
     history: list[HistoryEntry] = []
@@ -217,23 +217,24 @@ class JobDetail(msgspec.Struct):
     """The job's folder on the daemon's machine."""
     children: list[Id] = []
     data: list[DataSeen] = []
-    """What its last run saw of datasets."""
+    """Datasets of its last run."""
 
 
 class JobRun(msgspec.Struct, forbid_unknown_fields=True):
-    """One entry of a run request: the actions chain, each on the nearest earlier one that it may follow."""
+    """One entry of a run request: a chain of actions; each one's parent is the nearest earlier one that it may
+    follow."""
 
     actions: Annotated[list[Name], Meta(max_length=100)]
     job: Id | None = None
-    """Parent of the first action; null where the action's rule finds it."""
+    """Parent of the first action; null: found by the action's rule."""
     runner: Name | None = None
-    """Which runner is to run them, instead of the one that is configured; only the root's first user may say."""
+    """The runner to use instead of the configured one; only the root's first user may set it."""
 
 
 class JobPatch(msgspec.Struct, forbid_unknown_fields=True):
-    """Change of a job that has not started: its place in the queue, its specification, whether it is held.
+    """Change of a job that has not started: its queue position, its specification, whether it is held.
 
-    `before`, `after` and `position` exclude each other; they move a queued job among its user's of its priority.
+    `before`, `after` and `position` exclude each other; they move a queued job among its user's jobs of its priority.
     """
 
     priority: Priority | msgspec.UnsetType = msgspec.UNSET
@@ -244,7 +245,7 @@ class JobPatch(msgspec.Struct, forbid_unknown_fields=True):
     after: Id | msgspec.UnsetType = msgspec.UNSET
     position: Literal["front", "back"] | msgspec.UnsetType = msgspec.UNSET
     devices_wanted: Annotated[int, Meta(ge=1, le=4096)] | msgspec.UnsetType = msgspec.UNSET
-    """At most what its specification asks for."""
+    """At most the number in its specification."""
 
 
 class Artifact(msgspec.Struct):

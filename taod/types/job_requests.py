@@ -1,6 +1,6 @@
-"""Which requests a job accepts, by its action and state: one table for the daemon, the dashboard and the command line.
+"""The requests that a job accepts, by action and state: one table for the daemon, the dashboard and the command line.
 
-A request is made by the job's own user; the end of a model, a sweep or the daemon cancels by the same rule.
+Requests come from the job's own user; deleting a model, ending a sweep and stopping the daemon cancel by the same rule.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class JobRequest(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     FINISH = "finish"
-    """End a sweep early, with its best trial."""
+    """End a sweep early, with its best trial as the result."""
     EDIT = "edit"
     """Change specification, priority, devices or queue position; hold and release."""
     DELETE = "delete"

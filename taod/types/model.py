@@ -1,4 +1,4 @@
-"""Models (an experiment with a network): what a client posts and what it reads."""
+"""Models: request and response bodies."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Count = Annotated[int, Meta(ge=1, le=MOST)]
 Nu = Annotated[int, Meta(ge=2, le=MOST)]
 IdList = Annotated[list[Id], Meta(max_length=1000)]
 ArchName = Annotated[str, Meta(extra_json_schema={"enum": list(NetworkArch)})]
-"""A string, so that a wrong one gets the contract's own error."""
+"""A string, so that an invalid one gets the contract's own error."""
 NameList = Annotated[str, Meta(max_length=32_768)] | Annotated[list[Name], Meta(max_length=1000)]
-"""A list of parameter names; published clients send it as a string holding a list."""
+"""A list of parameter names; published clients send it as a string with a JSON list."""
 
 
 class ModelCreate(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of POST model, and of PUT where absent fields take their defaults."""
+    """Body of POST model, and of PUT, which sets absent fields to their defaults."""
 
     network_arch: ArchName | UnsetType = UNSET
     name: Name = DEFAULT_NAME
@@ -57,11 +57,11 @@ class ModelCreate(msgspec.Struct, forbid_unknown_fields=True):
     automl_add_hyperparameters: NameList = "[]"
     automl_remove_hyperparameters: NameList = "[]"
     release: str | UnsetType = UNSET
-    """Of NVIDIA's tools; without it that of the tool that would train the model here."""
+    """Release of NVIDIA's tools; if absent, that of the tool that would train the model here."""
 
 
 class ModelPatch(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of PATCH model: what is given is merged; null unsets a reference."""
+    """Body of PATCH model: given fields are changed; null unsets a reference."""
 
     network_arch: ArchName | UnsetType = UNSET
     name: Name | UnsetType = UNSET
@@ -90,11 +90,11 @@ class ModelPatch(msgspec.Struct, forbid_unknown_fields=True):
     automl_add_hyperparameters: NameList | UnsetType = UNSET
     automl_remove_hyperparameters: NameList | UnsetType = UNSET
     release: str | UnsetType = UNSET
-    """Only the present one; POST …/release moves the model."""
+    """Must equal the present one; POST …/release moves the model."""
 
 
 class Model(msgspec.Struct):
-    """A model as the HTTP contract has it. `encryption_key` is left out for anyone but its owner."""
+    """A model as defined by the HTTP contract. Only its owner sees `encryption_key`."""
 
     id: Id
     ptm: list[Id]
@@ -128,7 +128,7 @@ class Model(msgspec.Struct):
     automl_delete_intermediate_ckpt: bool
     encryption_key: str | UnsetType = UNSET
     release: str = BASE
-    """Of NVIDIA's tools: what its checkpoints and specifications are of."""
+    """Release of NVIDIA's tools that its checkpoints and specifications belong to."""
 
 
 class PtmCreate(msgspec.Struct, forbid_unknown_fields=True):
@@ -141,7 +141,7 @@ class PtmCreate(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Ptm(msgspec.Struct):
-    """A pretrained model: an entry of the catalogue, with the path of its weights where they are registered."""
+    """A pretrained model: an entry of the catalogue, with the path of its weights if they are registered."""
 
     id: Id
     name: str

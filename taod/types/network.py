@@ -1,4 +1,4 @@
-"""Answers of the networks endpoints: actions, formats, and which runner supports each."""
+"""Answers of the networks endpoints: actions, formats, and the runners of each action."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taod.types.release import BASE
 
 
 class NetworkArch(StrEnum):
-    """What a model can be: the network architectures and the data services."""
+    """Values of a model's `network_arch`: the network architectures and the data services."""
 
     DETECTNET_V2 = "detectnet_v2"
     FASTER_RCNN = "faster_rcnn"
@@ -57,21 +57,22 @@ _WORKS_ON: dict[str, tuple[str, ...]] = dict.fromkeys(
 
 
 def fitting_types(network: str, dataset_type: str) -> tuple[str, ...]:
-    """Types of datasets that a model of a network may name: its own; of data services all with labels."""
+    """Dataset types that a model of a network accepts: the network's own, or for data services all types with
+    labels."""
     return _WORKS_ON.get(network, (dataset_type,))
 
 
 class ActionInfo(msgspec.Struct):
-    """One action of a network, and the runners that can do it here, best first."""
+    """One action of a network, and the runners that can run it here, in order of preference."""
 
     name: str
     runners: list[str] = []
     takes_spec: bool = True
     may_follow: list[str] = []
-    """Actions whose finished job it can work on."""
+    """Actions whose completed job can be its parent."""
     needs_parent: bool = False
     tool: str = ""
-    """Package, version and environment of the tool that the first runner would use, where the runner reports it."""
+    """Package, version and environment of the tool that the first runner would use, if the runner reports it."""
 
 
 class ParameterInfo(msgspec.Struct, omit_defaults=True):
@@ -83,20 +84,20 @@ class ParameterInfo(msgspec.Struct, omit_defaults=True):
     type: str
     """`int`, `float`, `bool`, `string`, `list`, `object` or `any`."""
     actions: list[str] = []
-    """The actions whose specifications have it exactly so."""
+    """The actions whose specifications have this parameter with these properties."""
     default: Any = None
     minimum: int | float | None = None
     maximum: int | float | None = None
     options: list[Any] = []
     multiple_of: int | None = None
     rules: list[str] = []
-    """Against other parameters: `< train.num_epochs`; `/ a.b` for a multiple."""
+    """Comparisons with other parameters: `< train.num_epochs`; `/ a.b` for a multiple."""
     required: bool = False
     popular: bool = False
     automl: bool = False
-    """Swept unless it is taken out."""
+    """Searched by sweeps unless the model removes it."""
     hidden: bool = False
-    """Known to the tool and taken in a specification, but not shown in the schema."""
+    """Accepted in a specification, but not shown in the schema."""
     constant: bool = False
 
 
@@ -114,4 +115,4 @@ class NetworkInfo(msgspec.Struct):
     actions: list[ActionInfo]
     metric: str | None = None
     release: str = BASE
-    """The release of the tools that these facts are of."""
+    """The release of the tools that these facts describe."""

@@ -1,4 +1,4 @@
-"""Which parameters of a specification are shown first: one rule for the command line and the dashboard. Pure."""
+"""Decides which parameters of a specification are shown first, for the command line and the dashboard. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ USUAL = frozenset(
         *("checkpoint_interval", "validation_interval", "data_type", "max_batch_size", "seed"),
     )
 )
-"""Last parts of the names of parameters that most users look for first, in every network."""
+"""Last parts of the names of parameters that most users need first, in every network."""
 
 
 def notable(path: tuple[str, ...], schema: Mapping[str, Any], *, required: bool, swept: bool) -> bool:
-    """Whether a parameter is shown before all are asked for; `schema` is its own part of the JSON Schema."""
+    """Whether a parameter is shown before the user requests all; `schema` is the parameter's part of the JSON
+    Schema."""
     usual = path[-1] in USUAL or path[-2:] == ("backbone", "type")
     return required or swept or usual or bool(schema.get("popular"))

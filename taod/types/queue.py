@@ -1,4 +1,4 @@
-"""The queue as a whole: whether it is open, how many stand in it, and what may run at once."""
+"""The queue as a whole: whether it is paused, its length, and its limits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class QueueState(msgspec.Struct):
     paused: bool
     """While paused, no queued job is started; running jobs continue."""
     by: str
-    """Name of the user who paused it; empty while it is open."""
+    """Name of the user who paused it; empty while it is not paused."""
     reason: str
     since: Timestamp | None
     running: int
@@ -26,17 +26,17 @@ class QueueState(msgspec.Struct):
     queued: int
     """Jobs that wait for a device."""
     waiting: int
-    """Jobs that wait for their parent or their data."""
+    """Jobs that wait for a parent or data."""
     held: int
     max_running: int
-    """From the configuration, as the following; 0: no limit."""
+    """This limit and the following are from the configuration; 0: no limit."""
     max_running_per_user: int
     max_queued_per_user: int
     ageing_s_per_point: float
 
 
 class QueuePatch(msgspec.Struct, forbid_unknown_fields=True):
-    """Pause or open the queue; `reason` is shown with every waiting job."""
+    """Pause or resume the queue; `reason` is shown with every waiting job."""
 
     paused: bool | msgspec.UnsetType = msgspec.UNSET
     reason: PauseReason | msgspec.UnsetType = msgspec.UNSET

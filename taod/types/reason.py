@@ -1,4 +1,4 @@
-"""Why a job is in its state, as data: a code with arguments; `reason_text.py` renders one for people."""
+"""Why a job is in its state, as data: a code with arguments. `reason_text.py` renders it as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taod.types.warning import Warning
 
 
 class ReasonCode(StrEnum):
-    """What a reason reports. Code recognises a reason by this, never by its text. Arguments are in braces."""
+    """Codes of reasons. Programs recognise a reason by its code, never by its text. Arguments are in braces."""
 
     RECORDED = "recorded"
     """Kept as text by an earlier version. {text}"""
@@ -20,7 +20,7 @@ class ReasonCode(StrEnum):
     # Before the queue
     POSTED = "posted"
     PARENT = "parent"
-    """Waits for its parent. {job, action, state}; `state` only where the parent is paused or held."""
+    """Waits for its parent. {job, action, state}; `state` only if the parent is paused or held."""
     DATA_UPLOADING = "data_uploading"
     """{role, dataset}"""
     DATA_MISSING = "data_missing"
@@ -34,7 +34,7 @@ class ReasonCode(StrEnum):
     # In the queue
     QUEUED = "queued"
     TURN = "turn"
-    """Further back than jobs that get a precise reason."""
+    """Too far back in the queue for a precise reason."""
     QUEUE_PAUSED = "queue_paused"
     """{by, message}"""
     LIMIT_RUNNING = "limit_running"
@@ -43,7 +43,7 @@ class ReasonCode(StrEnum):
     """{running}"""
     DEVICES = "devices"
     """{wanted, alone, devices, leased, holders, kept_for, unavailable, overtaken_with}; a holder is {job, action}, or
-    empty where the job is another user's; an unavailable device is {device, fault}, as below."""
+    empty for another user's job; an unavailable device is {device, fault}, as below."""
     DEVICE_UNFIT = "device_unfit"
     """{device, fault}; `fault` is a reason of devices as a document."""
     CLUSTER = "cluster"
@@ -108,7 +108,7 @@ class ReasonCode(StrEnum):
     START_FAILED = "start_failed"
     """{error}"""
     FAULT = "fault"
-    """error: what went wrong in taod itself."""
+    """{error}; an error in taod itself."""
     PREPARE_FAILED = "prepare_failed"
     """{error}"""
     ENDED_BEFORE_START = "ended_before_start"
@@ -130,7 +130,7 @@ class ReasonCode(StrEnum):
     DEVICE_LOST = "device_lost"
     """{devices, explanation, log}; a device is {name, id}."""
     SWEEP_FAILED = "sweep_failed"
-    """{trials, count, cause}; `cause` is a reason as a document, absent where no trial was done."""
+    """{trials, count, cause}; `cause` is a reason as a document, absent if no trial was done."""
     SWEEP_EMPTY = "sweep_empty"
     """Stopped early, before any trial had a value."""
 
@@ -160,9 +160,9 @@ class ReasonCode(StrEnum):
 
     # Of devices
     DEVICE_SILENT = "device_silent"
-    """Its driver no longer answers for it."""
+    """Its driver no longer responds for it."""
     DEVICE_FOREIGN = "device_foreign"
-    """{processes, more}; a process is {pid, name}, its name empty where it cannot be read."""
+    """{processes, more}; a process is {pid, name}, with an empty name if it cannot be read."""
     DEVICE_MEMORY = "device_memory"
     """{free_gib, total_gib, wanted_gib}"""
 
@@ -194,26 +194,26 @@ class Actor(StrEnum):
 
 
 class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why a job is in its state, how a trial ended, or what a line of a history notes."""
+    """Why a job is in its state, how a trial ended, or the content of a history note."""
 
     code: ReasonCode
     arguments: dict[str, Any] = {}
-    """Values of the sentence, by name; plain JSON values."""
+    """Values for the text, by name; plain JSON values."""
 
     def document(self) -> dict[str, Any]:
-        """As an argument of another reason."""
+        """The reason as a JSON object, for use as an argument of another reason."""
         return {"code": str(self.code), "arguments": self.arguments}
 
 
 def from_document(document: dict[str, Any]) -> Reason:
-    """The reason of `Reason.document`."""
+    """The inverse of `Reason.document`."""
     return msgspec.convert(document, Reason)
 
 
 OF_THE_TOOL = frozenset({ReasonCode.DONE, ReasonCode.REPORTED})
-"""Reasons whose message the tool itself reported last."""
+"""Reasons with the last message that the tool itself reported."""
 STOPPED_PARENT = (State.PAUSED, State.HELD)
-"""States of a parent that its children's reason names."""
+"""States of a parent that its children's reasons name."""
 POSTED = Reason(ReasonCode.POSTED)
 TURN = Reason(ReasonCode.TURN)
 CANCELLED_BY_USER = Reason(ReasonCode.CANCELLED, {"by": str(Actor.USER)})
@@ -221,7 +221,7 @@ CANCELLED_BY_SWEEP = Reason(ReasonCode.CANCELLED, {"by": str(Actor.SWEEP)})
 
 
 def waits_for_parent(job_id: str, action: str, state: State | None = None) -> Reason:
-    """The reason of a job whose parent, in this state, has not ended."""
+    """The reason of a job whose parent, in state `state`, has not ended."""
     stopped = {"state": str(state)} if state in STOPPED_PARENT else {}
     return Reason(ReasonCode.PARENT, {"job": job_id, "action": action, **stopped})
 

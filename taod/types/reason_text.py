@@ -1,4 +1,4 @@
-"""The one place where a reason becomes a sentence: for the API, the command line, the dashboard and a job's history."""
+"""Renders a reason as text, for the API, the command line, the dashboard and a job's history."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXIT_MEANINGS = {
     139: "segmentation fault",
     143: "terminated",
 }
-"""What an exit code mostly means; 128+n is an end by signal n."""
+"""Usual meaning of an exit code; 128+n is an end by signal n."""
 OTHERS = "another user's job"
 _ACTORS = {
     Actor.USER: "user",
@@ -42,22 +42,22 @@ _MEMORY = {"gpu": "the GPU's memory was not enough", "machine": "the machine's m
 
 
 def text(reason: Reason) -> str:
-    """The sentence of a reason; failures have further lines below it."""
+    """The text of a reason: one sentence; failures have further lines."""
     return _TEXTS[reason.code](reason.arguments)
 
 
 def job_label(of: Arguments) -> str:
-    """How sentences name a job: action and the first digits of its id."""
+    """Name of a job in texts: its action and the first digits of its id."""
     return f"{of['action']} {of['job'][:8]}"
 
 
 def data_text(reason: Reason) -> str:
-    """Why the data of a job are not ready, without the leading `waits`."""
+    """Why a job's data is not ready, without the leading `waits`."""
     return _DATA_TEXTS[reason.code](reason.arguments)
 
 
 def progress_text(of: Arguments) -> str:
-    """How far a sweep is, from the arguments of SWEEP_PAUSED."""
+    """Progress of a sweep, from the arguments of SWEEP_PAUSED."""
     best = f"; best {of['metric']} {of['value']:.6g} (trial {of['trial']})" if "value" in of else ""
     return f"{of['ended']} of {of['planned']} trials done{best}"
 
@@ -181,8 +181,8 @@ def _device_lost(of: Arguments) -> str:
 
 
 def _with_log(sentence: str, of: Arguments, *, explained: bool = True) -> str:
-    """The sentence with the log's line that explains the failure, which goes below a sentence that explains it too;
-    where no line does, with the end of the log below it."""
+    """The sentence with the log line that explains the failure, on its own line if the sentence has an explanation too;
+    without such a line, the end of the log follows."""
     explanation = of.get("explanation", "")
     if explanation and not explained:
         return f"{sentence}: {explanation}"

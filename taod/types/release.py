@@ -1,6 +1,6 @@
-"""Releases of NVIDIA's tools that the catalogue has facts of."""
+"""Releases of NVIDIA's tools that the catalogue describes."""
 
 BASE = "5.0"
-"""Everything without a release of its own belongs to it."""
+"""The release of everything without an explicit release."""
 NEWEST = "7.3"
 """Its networks and dataset types include those of all releases before."""

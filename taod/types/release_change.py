@@ -1,4 +1,4 @@
-"""What changes in a model's specifications when it moves to another release of NVIDIA's tools."""
+"""Changes of a model's specifications when it moves to another release of NVIDIA's tools."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from taod.types.model import SpecDocument
 
 
 class FieldChangeKind(StrEnum):
-    """What becomes of a parameter in the other release."""
+    """What happens to a parameter in the other release."""
 
     RENAMED = "renamed"
     """It has another name."""
     MOVED = "moved"
     """It has the same name in another group."""
     REMOVED = "removed"
-    """The other release has nothing like it, or counts it in another unit."""
+    """The other release has no counterpart, or counts it in another unit."""
     REJECTED = "rejected"
-    """It has the parameter, and does not take the value: its own default applies."""
+    """The other release has the parameter but rejects the value: its default applies."""
     NEW = "new"
     """The earlier release lacks it."""
 
@@ -31,11 +31,11 @@ class FieldChange(msgspec.Struct):
 
     kind: FieldChangeKind
     path: str
-    """Dotted; of a new parameter, in the other release."""
+    """Dotted path; of a new parameter, the one in the other release."""
     to: str = ""
-    """Where its value is in the other release; empty: nowhere."""
+    """Path of its value in the other release; empty: none."""
     value: Any = None
-    """The specification's value; of a new parameter, its default."""
+    """The specification's value; the default of a new parameter."""
     reason: str = ""
 
 
@@ -44,7 +44,7 @@ class ActionChange(msgspec.Struct):
 
     action: str
     saved: bool
-    """Whether a user saved it; else it is the release's default, and nothing has to be converted."""
+    """Whether a user saved it; otherwise it is the release's default and needs no conversion."""
     changes: list[FieldChange]
     converted: SpecDocument
     """The specification for the other release."""
@@ -65,7 +65,7 @@ class ReleaseChange(msgspec.Struct):
     removed: list[str] = []
     """Actions that only the present release has; their saved specifications are dropped."""
     blocked: str = ""
-    """Why the model keeps its release unless the request abandons its checkpoints; empty: nothing is in the way."""
+    """Why the model cannot move unless the request abandons its checkpoints; empty: it can."""
 
 
 class ReleaseMove(msgspec.Struct, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""States of a job: the rich ones kept inside, the four public ones, and which may follow which."""
+"""States of a job: the internal states, the four public statuses, and the allowed transitions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """The four statuses that the HTTP contract knows."""
+    """The four statuses of the HTTP contract."""
 
     PENDING = "Pending"
     RUNNING = "Running"
@@ -15,21 +15,21 @@ class Status(StrEnum):
 
 
 class State(StrEnum):
-    """What a job is really doing."""
+    """Internal state of a job."""
 
     WAITING = "waiting"
-    """For its parent or its data; not in the queue yet."""
+    """Waits for its parent or its data; not in the queue yet."""
     QUEUED = "queued"
-    """For a device."""
+    """Waits in the queue for a device."""
     HELD = "held"
     """Kept out of the queue by the user."""
     LEASED = "leased"
-    """Devices are its own; nothing has been started."""
+    """It has leases; nothing has been started."""
     STARTING = "starting"
-    """The runner has been asked to start it; no proof yet that it lives."""
+    """The runner starts it; the process is not confirmed yet."""
     RUNNING = "running"
     STOPPING = "stopping"
-    """Asked to end: by a cancel or by a pause."""
+    """A cancel or a pause is ending its run."""
     PAUSED = "paused"
     """Stopped with its checkpoints kept; a resume continues from them."""
     DONE = "done"
@@ -38,12 +38,12 @@ class State(StrEnum):
 
     @property
     def public(self) -> Status:
-        """The status that the HTTP contract shows for this state."""
+        """The status of this state in the HTTP contract."""
         return _PUBLIC[self]
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more happens to the job unless a user asks for it."""
+        """Whether the job changes only by a user's request from now on."""
         return self in ENDED
 
     @property
@@ -83,12 +83,12 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.FAILED: frozenset({State.QUEUED, State.WAITING}),
     State.CANCELLED: frozenset({State.QUEUED, State.WAITING}),
 }
-"""From each state, the states that may follow. A failed, cancelled or paused train is queued again by a resume,
-a sweep's trial that is done by its promotion to more epochs."""
+"""From each state, the states that may follow. A resume queues a failed, cancelled or paused train again; a promotion
+to more epochs queues a sweep's done trial again."""
 
 
 class ImpossibleTransition(Exception):
-    """A job was asked to go from one state to one that cannot follow it."""
+    """A state cannot follow a job's present state."""
 
     def __init__(self, job_id: str, old: State, new: State) -> None:
         super().__init__(f"job {job_id}: {old} cannot be followed by {new}")

@@ -1,4 +1,4 @@
-"""Sweeps: a training that looks for its best parameters, its trials, and what is searched."""
+"""Sweeps: settings, trials, and the searched parameters."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class Dimension(msgspec.Struct, frozen=True, kw_only=True):
     low: float | None = None
     high: float | None = None
     log: bool = False
-    """Searched by orders of magnitude."""
+    """Searched on a logarithmic scale."""
     multiple_of: int | None = None
     power_of: int | None = None
     choices: list[Any] = []
     default: Any = None
     below: list[str] = []
-    """Parameters whose value is above this one's."""
+    """Parameters whose values must be above this one's."""
     above: list[str] = []
-    """Parameters whose value is below this one's."""
+    """Parameters whose values must be below this one's."""
 
 
 class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sweep was started with; it stays so whatever the model's fields become."""
+    """Settings that a sweep was started with; later changes of the model do not affect them."""
 
     algorithm: str
     metric: str
@@ -47,7 +47,7 @@ class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_parallel: int = 1
     """Trials that may be open at once."""
     epochs: int | None = None
-    """Epochs that the specification asks for, where the network has a field for them."""
+    """Epochs in the specification; None if the network has no field for them."""
     value: str = "last"
     """`last` or `best`: which epoch's value counts."""
     patience: int = 0
@@ -56,33 +56,33 @@ class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):
     population: int = 4
     try_default: bool = True
     site: str = ""
-    """Where trials run: empty for this machine's devices, else the id of the device that stands for a cluster."""
+    """Where trials run: empty for this machine's devices, else the id of a cluster's device."""
 
 
 class TrialView(msgspec.Struct, kw_only=True):
-    """One trial: a set of values, and what became of it."""
+    """One trial: its parameter values and its outcome."""
 
     number: int
     job_id: Id | None
-    """Its job; null once that was deleted."""
+    """Its job; null if the job was deleted."""
     params: Values
     value: float | None = None
-    """What it is worth by the sweep's metric."""
+    """Its value of the sweep's metric."""
     epochs: int = 0
-    """Epochs that it was trained for, over all rungs."""
+    """Epochs trained, over all rungs."""
     state: State | None = None
-    """Of its job."""
+    """State of its job."""
     outcome: str = "open"
     """`open`, `done`, `failed`, `pruned` or `cancelled`."""
     reason: str = ""
     rung: int = 0
     bracket: int = 0
     source: int | None = None
-    """The trial whose checkpoint it began with."""
+    """The trial whose checkpoint it started from."""
 
 
 class Importance(msgspec.Struct):
-    """How much of the variation of the metric one parameter explains; those of a sweep sum to 1."""
+    """Share of the metric's variation explained by one parameter; the shares of a sweep sum to 1."""
 
     parameter: str
     importance: float
@@ -96,7 +96,7 @@ class SweepView(msgspec.Struct, kw_only=True):
     reason: str
     algorithm: str
     sampler: str
-    """Who proposes values: gp, tpe, cmaes, random."""
+    """`gp`, `tpe`, `cmaes` or `random`."""
     metric: str
     direction: str
     """`minimise` or `maximise`."""
@@ -106,10 +106,10 @@ class SweepView(msgspec.Struct, kw_only=True):
     best_params: Values | None
     trials: list[TrialView]
     planned: int | None
-    """Trials that there will be, where that is known."""
+    """Planned number of trials, if known."""
     space: list[Dimension]
     notes: list[str]
-    """What is not searched, and why."""
+    """Parameters that are not searched, with the reason."""
     importances: list[Importance]
     epochs_trained: int
     started_at: Timestamp | None = None

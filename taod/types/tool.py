@@ -14,11 +14,11 @@ TOOL = "TAOD_TOOL"
 
 
 class ToolState(StrEnum):
-    """What an environment can be used for."""
+    """Whether an environment can be used."""
 
     READY = "ready"
     INCOMPLETE = "incomplete"
-    """Its installation was interrupted or failed; the next one resumes it. Never used by a run."""
+    """Its installation was interrupted or failed, and the next one resumes it. No run uses it."""
     INSTALLING = "installing"
 
 
@@ -40,7 +40,7 @@ class ActionCheck(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class EntryPoint(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An executable of the tool with its actions, as imported by the last check."""
+    """An executable of the tool, with the result of the last check for each action."""
 
     name: str
     actions: list[ActionCheck] = []
@@ -77,7 +77,7 @@ class Environment(msgspec.Struct, frozen=True, omit_defaults=True):
     notices: list[str] = []
     """Restrictions found at the installation, such as operators that cannot be loaded on this machine."""
     variables: dict[str, str] = {}
-    """What the tool's runs need in their environment."""
+    """Environment variables that the tool's runs need."""
     installed_at: str = ""
     checked_at: str = ""
     size_bytes: int = 0
@@ -91,7 +91,8 @@ class Environment(msgspec.Struct, frozen=True, omit_defaults=True):
         return next((each for each in self.entry_points if each.name == name), None)
 
     def offers(self, entry: str, action: str) -> bool:
-        """Whether a run may use it for this action: it is whole, and its last check could import the action."""
+        """Whether a run may use it for this action: its installation is complete, and its last check imported the
+        action."""
         found = self.entry_point(entry) if self.state is ToolState.READY else None
         return found is not None and found.offers(action)
 
@@ -122,22 +123,22 @@ class ToolInstall(msgspec.Struct, forbid_unknown_fields=True):
     """Its newest release if not given."""
     cpu: bool = False
     python: Location | None = None
-    """Path of the interpreter; else one is searched."""
+    """Path of the interpreter; None: one is searched."""
 
 
 class ToolProgress(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How far an installation or a check is."""
+    """Progress of an installation or a check."""
 
     name: str
-    """Of the environment."""
+    """Name of the environment."""
     step: int
     steps: int
     title: str
-    """Of the step: `PyTorch`."""
+    """Title of the step: `PyTorch`."""
     detail: str = ""
-    """The package or entry point at hand."""
+    """The current package or entry point."""
     loaded_bytes: int = 0
-    """Downloaded or taken from the cache so far, all steps together."""
+    """Bytes downloaded or taken from the cache so far, in all steps."""
     elapsed_s: float = 0.0
     ended: bool = False
     error: str = ""
@@ -145,7 +146,7 @@ class ToolProgress(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def tool_of(environment: Mapping[str, str]) -> str:
-    """The tool of a run, from what taod set in its environment: `nvidia-tao-pytorch 7.3.0 in /…`; or empty."""
+    """The tool of a run, from its environment: `nvidia-tao-pytorch 7.3.0 in /…`; empty if unknown."""
     if not environment.get(TOOL):
         return ""
     return " in ".join(environment[name] for name in (TOOL, "VIRTUAL_ENV") if environment.get(name))

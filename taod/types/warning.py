@@ -1,4 +1,4 @@
-"""Warnings as data: a code, what it is about, its values and the remedy; `warning_text.py` renders one for people."""
+"""Warnings as data: a code, its subject, its values and the remedy. `warning_text.py` renders it as text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 
 class WarningCode(StrEnum):
-    """What a warning reports. Code recognises a warning by this, never by its text."""
+    """Codes of warnings. Programs recognise a warning by its code, never by its text."""
 
     RECORDED = "recorded"
     """Kept as text by an earlier version."""
@@ -25,7 +25,7 @@ class WarningCode(StrEnum):
     STATUS_LINES = "status_lines"
     STALLED = "stalled"
     NO_RUNNER = "no_runner"
-    """Of a plan: nothing here can run the action."""
+    """In a plan: no runner can run the action here."""
     KEY_SHOWN = "key_shown"
     """The tool takes the encryption key on its command line only."""
     CHECKPOINT_INCOMPLETE = "checkpoint_incomplete"
@@ -49,12 +49,12 @@ class WarningCode(StrEnum):
 
 
 class Warning(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Something that was noticed and does not stop a request or a run."""
+    """A problem that does not stop a request or a run."""
 
     code: WarningCode
     subject: str = ""
-    """The specification field (`dataset.num_classes`) or the dataset (its name) that it is about."""
+    """The specification field (`dataset.num_classes`) or dataset name that it concerns."""
     arguments: dict[str, Any] = {}
     """Values of the message, by name."""
     remedy: str = ""
-    """What to change, as an imperative; empty where there is nothing to do."""
+    """What to change, as an imperative; empty if nothing."""

@@ -1,4 +1,4 @@
-"""The one place where a warning becomes a sentence: for headers, terminals, the dashboard and a job's history."""
+"""Renders a warning as text, for headers, terminals, the dashboard and a job's history."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Arguments = Mapping[str, Any]
 
 
 def text(warning: Warning) -> str:
-    """Cause first, remedy last."""
+    """The text of a warning: cause first, remedy last."""
     said = _TEXTS[warning.code](warning.subject, warning.arguments)
     return f"{said}; {warning.remedy}" if warning.remedy else said
 
@@ -49,7 +49,7 @@ def _checkpoint_incomplete(_: str, of: Arguments) -> str:
 
 
 def silence(of: Arguments) -> str:
-    """How long a run has been silent; with the processes that are stopped, which explains it."""
+    """For how long a run has been silent, and its stopped processes, which explain the silence."""
     stopped = ", ".join(map(str, of["stopped"]))
     why = f"; pid {stopped} is stopped (SIGSTOP): `kill -CONT` resumes it" if stopped else ""
     return f"no line of log or status for {duration(of['limit_s'])}{why}"
