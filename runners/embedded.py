@@ -1,4 +1,4 @@
-"""The runner of the embedded engine: taod's own networks in PyTorch, driven through the tools' command line."""
+"""The embedded runner: runs taod's own engine of PyTorch networks, with the tools' command line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INSTALL = "install the engine: pip install 'taod[engine]'"
 class Embedded(LocalRunner):
     """Runs `python -m runners.engine <network> <action> …`.
 
-    The engine declares what it can do as pure data; nothing here imports torch.
+    The engine declares its capabilities as data; nothing here imports torch.
     """
 
     name = "embedded"
@@ -51,7 +51,7 @@ class Embedded(LocalRunner):
     def describe(self, request: RunRequest) -> Launch:
         if self._python is None:
             raise StartFailed(f"runner.embedded.python = {self._chosen!r}: there is no such interpreter")
-        # The engine needs no key, and every account of the machine can read a command line.
+        # The engine needs no key, and every account of the machine can read command lines.
         words = [word for word in request.command.argv if not is_secret(word)]
         environment: dict[str, str] = {}
         if not self._chosen and (path := _python_path()):
@@ -61,17 +61,17 @@ class Embedded(LocalRunner):
 
 
 def _program(name: str) -> str | None:
-    """An absolute path, unresolved: the link in a virtual environment is what makes it that environment's."""
+    """The absolute path of a program, with links unresolved: a virtual environment's Python is a link."""
     found = shutil.which(str(Path(name).expanduser()))
     return None if found is None else str(Path(found).absolute())
 
 
 def _python_path() -> str:
-    """The daemon's module search path besides its installed packages."""
+    """The daemon's module search path without its installed packages."""
     return os.pathsep.join(filter(None, [_source_folder(), os.environ.get("PYTHONPATH", "")]))
 
 
 def _source_folder() -> str | None:
-    """The source tree of this package, if it is run from one; runs start in another folder."""
+    """The source tree of this package, if it runs from one: runs start in another folder."""
     folder = Path(runners.__file__ or "").absolute().parent.parent
     return None if folder.name in ("site-packages", "dist-packages") else str(folder)

@@ -1,4 +1,4 @@
-"""The environment of a run: what it inherits from the daemon, which devices it sees, what taod.toml adds."""
+"""The environment of a run: variables inherited from the daemon, visible devices, additions of taod.toml."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ GPU = "gpu"
 LEASED = "TAOD_LEASED_GPUS"
 """The GPUs of a native run by UUID, comma-separated; read by `lease_guard/sitecustomize.py`."""
 ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-"""CUDA counts as nvidia-smi and NVML do; by default it counts the fastest GPU first."""
+"""Makes CUDA number GPUs as nvidia-smi and NVML do; by default it numbers the fastest GPU first."""
 OWN = "TAOD_"
-"""Names that begin so are the daemon's own and are never inherited."""
+"""Variables with this prefix are the daemon's own and never inherited."""
 DEFAULTS = {"TELEMETRY_OPT_OUT": "yes", "HF_HUB_DISABLE_TELEMETRY": "1"}
-"""No run sends telemetry: NVIDIA's tools read the first, the Hugging Face libraries in them the other."""
+"""Disables the telemetry of NVIDIA's tools (first) and of the Hugging Face libraries in them (second)."""
 
 
 CACHES = {"HF_HOME": "huggingface", "TORCH_HOME": "torch", "XDG_CACHE_HOME": "."}
-"""Variables of libraries that download weights and tokenizers -> their folder in the cache; laid out as ~/.cache is."""
+"""Variables of libraries that download weights and tokenizers -> their folder in the cache, laid out as ~/.cache."""
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -33,21 +33,21 @@ class Rules(msgspec.Struct, frozen=True):
     inherit: list[str] = msgspec.field(default_factory=lambda: list(INHERIT))
     extra: dict[str, str] = {}
     cache: Path | None = None
-    """The folder of downloads that runs share; None: runs keep them where their tools do."""
+    """The folder of downloads that runs share; None: the tools' own folders."""
     cache_for_all: bool = False
-    """Whether also runs of tools that taod did not install use it: it was named in taod.toml."""
+    """Whether runs of tools that taod did not install use it too: it is set in taod.toml."""
 
     @classmethod
     def of(cls, config: RunnerConfig, cache: Path | None = None) -> Rules:
         return cls(list(config.inherit), dict(config.environment), cache, bool(config.cache))
 
     def caches(self) -> dict[str, str]:
-        """The variables that lead to the cache."""
+        """The variables that name the cache's folders."""
         return {} if self.cache is None else {name: str(self.cache / below) for name, below in CACHES.items()}
 
 
 def inherited(patterns: Sequence[str], source: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables of `source` that a run gets: exact names, and prefixes that end in `*`."""
+    """The variables of `source` that match `patterns`: exact names, and prefixes that end in `*`."""
     names = {pattern for pattern in patterns if not pattern.endswith("*")}
     prefixes = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*"))
     return {
@@ -58,7 +58,7 @@ def inherited(patterns: Sequence[str], source: Mapping[str, str] = os.environ) -
 
 
 def of_every_run(request: RunRequest, extra: Mapping[str, str], *, gpus: int) -> dict[str, str]:
-    """What taod sets for a run of any runner; `extra` is `runner.environment`, which wins over taod's defaults."""
+    """Variables that taod sets for a run of any runner; `extra`: `runner.environment`, which overrides the defaults."""
     return {
         **DEFAULTS,
         "NUM_GPU_PER_NODE": str(gpus),
@@ -71,9 +71,9 @@ def of_every_run(request: RunRequest, extra: Mapping[str, str], *, gpus: int) ->
 
 
 def of_run(request: RunRequest, extra: Mapping[str, str], *, threads: int) -> dict[str, str]:
-    """The same for a run on this machine's devices.
+    """Variables that taod sets for a run on this machine's devices.
 
-    GPUs are named by UUID, which does not renumber; `threads` counts on CPU slots only.
+    GPUs are named by UUID, since indices may change; `threads` applies to CPU slots only.
     """
     gpus = [device for device in request.devices if device.kind == GPU]
     visible = ",".join(device.id for device in gpus)

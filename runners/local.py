@@ -1,6 +1,6 @@
-"""Runs as processes of this machine: started under a shell wrapper, found again after a crash, stopped whole.
+"""Runs as processes of this machine: started under a shell wrapper, re-adopted after a crash, stopped completely.
 
-The embedded and the native runner share this; they differ only in the command line and the environment.
+Base of the embedded and the native runner, which differ only in command line and environment.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ WRAPPER = "\n".join(
 )
 """The wrapper's text; its comments stay in the file."""
 START_LIMIT_S = 30.0
-"""A wrapper that has not written its pid file by then (a file system that hangs) is killed."""
+"""Time limit for a wrapper to write its pid file; after it (a file system that hangs) the wrapper is killed."""
 EXEC_LIMIT_S = 5.0
-"""How long a stop waits for a tool that the wrapper is just about to execute."""
+"""Time limit for a stop to wait for a tool that the wrapper is about to execute."""
 POLL_S = 0.002
 MIB = 1024**2
 KILLED = 128 + signal.SIGKILL
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 class LocalRunner(ABC):
-    """A runner whose runs are local processes. Subclasses say what is executed and in which environment."""
+    """A runner whose runs are local processes. Subclasses provide the command line and the environment."""
 
     name: str
 
@@ -57,9 +57,9 @@ class LocalRunner(ABC):
 
     @abstractmethod
     def describe(self, request: RunRequest) -> Launch:
-        """What would be executed: absolute program, arguments, and what is set in the environment.
+        """The launch of a request: absolute program, arguments, and the variables that taod sets.
 
-        Raises StartFailed where the program is missing.
+        Raises StartFailed if the program is missing.
         """
 
     def inherited(self) -> dict[str, str]:
@@ -76,9 +76,9 @@ class LocalRunner(ABC):
             finally:
                 os.close(end)
             self._children[child.pid] = child
-            # The pipe ends when the pid file is there, or when the wrapper is gone.
+            # The pipe ends when the pid file is written, or when the wrapper has ended.
             try:
-                # Not `wait_for`: in Python 3.11 that loses a cancellation which comes as the pipe ends.
+                # Not `wait_for`: in Python 3.11 it loses a cancellation that comes as the pipe ends.
                 async with asyncio.timeout(START_LIMIT_S):
                     await processes.readable(started)
             except TimeoutError:
@@ -128,12 +128,12 @@ class LocalRunner(ABC):
             wrapper = identity.pid if _lives(identity, request) else None
             members = await asyncio.to_thread(processes.members, mark, wrapper, identity.start_ticks or 0, group)
             shell = processes.command_line(wrapper) if wrapper else b""
-            # A fork of the shell that has not become the tool yet would lose a SIGTERM in the shell's own trap.
+            # A fork of the shell that has not executed the tool yet would lose a SIGTERM in the shell's trap.
             tool = [pid for pid in members if pid != wrapper and processes.command_line(pid) != shell]
             if not force and request.command.release != BASE:
                 tool = processes.started_by(tool)
             reached = processes.send(tool, number)
-            # A stopped process would sleep through its SIGTERM, and a stopped wrapper could not record the end.
+            # A stopped process does not handle SIGTERM, and a stopped wrapper cannot record the end.
             processes.send(members, signal.SIGCONT)
             if force and reached:
                 await asyncio.to_thread(processes.kill_all, mark, wrapper, wrapper, 0, group)
@@ -167,13 +167,13 @@ class LocalRunner(ABC):
                 )
             finally:
                 os.close(out)
-                # The run's own processes hold the port from here on.
+                # from here on the run's own processes hold the port
                 port.close()
         except OSError as error:
             raise StartFailed(f"the run could not be started: {error}") from error
 
     def memory_limit_unavailable(self) -> str:
-        """Why a run's memory cannot be limited here; empty where it can."""
+        """Why a run's memory cannot be limited here; empty if it can."""
         return cgroup.available_method().unavailable
 
     def _bound(self, request: RunRequest) -> tuple[list[str], dict[str, str]]:
@@ -214,7 +214,8 @@ class LocalRunner(ABC):
         return found
 
     async def _until_gone(self, identity: RunIdentity, request: RunRequest) -> int | None:
-        """Wait for the wrapper's end; return its session where it was seen alive, so that the number is its own."""
+        """Wait for the wrapper's end. Returns its session id if it was seen alive, so that the id cannot be
+        another's."""
         if identity.pid is None:
             return None
         try:
@@ -222,7 +223,7 @@ class LocalRunner(ABC):
         except OSError:
             return None
         try:
-            # The descriptor holds on to this process: checked after it was opened, it cannot become another.
+            # The descriptor refers to this process; the check after opening it excludes a reused pid.
             if identity.pid not in self._children and not _lives(identity, request):
                 return None
             await processes.readable(fd)
@@ -232,16 +233,16 @@ class LocalRunner(ABC):
 
 
 class _Memory(msgspec.Struct, frozen=True):
-    """What is known of a run's memory before it begins."""
+    """State before a run starts, by which its end for lack of memory is detected."""
 
     kills: int | None = None
-    """The kernel's count of kills for memory, of the whole machine."""
+    """Number of the kernel's out-of-memory kills on the whole machine."""
     group: str | None = None
     limit: int = 0
 
 
 def _ended(run: RunFolder) -> Ended:
-    """The exit code, and for a SIGKILL or an unrecorded end whether the kernel killed for memory. Removes the control
+    """The exit code, and for a SIGKILL or an unrecorded end whether it was an out-of-memory kill. Removes the control
     group."""
     code, note = _read_exit(run), _read_memory(run)
     words = _killed(note) if code in (None, KILLED) else ""
@@ -251,7 +252,7 @@ def _ended(run: RunFolder) -> Ended:
 
 
 def _killed(note: _Memory) -> str:
-    """How the kernel killed processes for memory since the run began, in words; empty where it did not."""
+    """Message about out-of-memory kills since the run started; empty without any."""
     if note.group is not None and note.limit and cgroup.kills(Path(note.group)):
         return f"killed for its memory: more than the {note.limit / MIB:.0f} MiB of supervision.memory_bytes"
     now = cgroup.machine_kills()
@@ -265,7 +266,7 @@ def _group_name(request: RunRequest) -> str:
 
 
 def _note_scope(request: RunRequest, pid: int) -> None:
-    """Note the group that systemd has made for the run."""
+    """Record the control group that systemd created for the run."""
     note = _read_memory(request.run_folder)
     if note.group is None and (scope := cgroup.scope_of(pid, _group_name(request))) is not None:
         note = msgspec.structs.replace(note, group=str(scope))
@@ -285,7 +286,7 @@ def _read_memory(run: RunFolder) -> _Memory:
 
 
 def _lives(identity: RunIdentity, request: RunRequest) -> bool:
-    """Whether the wrapper still runs: same pid, start time and mark (the first two could repeat after a boot)."""
+    """Whether the wrapper still runs: same pid, start time and mark (the first two may repeat after a reboot)."""
     return (
         identity.pid is not None
         and processes.start_ticks(identity.pid) == identity.start_ticks
@@ -294,7 +295,7 @@ def _lives(identity: RunIdentity, request: RunRequest) -> bool:
 
 
 def _read_pid(run: RunFolder) -> tuple[int, int] | None:
-    """Pid and start time, once the wrapper has written them: its line ends in a line break."""
+    """Pid and start time written by the wrapper; None before it has written the whole line."""
     text = _read(run.pid)
     if not text.endswith("\n"):
         return None

@@ -29,9 +29,9 @@ ENTRY_POINTS = {
     ("instance_segmentation", "convert"): "mask_rcnn",
     ("semantic_segmentation", "convert"): "unet",
 }
-"""Entry points that convert datasets of a type."""
+"""Dataset type -> the entry point that converts it."""
 ENTRY_POINTS_OF_ACTIONS = {"kmeans": "yolo_v3", "augment": "augment", "trtexec": "trtexec"}
-"""Actions with one entry point whatever the network."""
+"""Action -> its entry point, for actions with the same one for all networks."""
 
 LEASE_GUARD = Path(__file__).parent / "lease_guard"
 """Folder of the module that keeps the tools' Python processes on their leased GPUs."""
@@ -41,11 +41,11 @@ DEPLOY_TOOLS = "nvidia-tao-deploy"
 DEPLOY_PACKAGE = b"nvidia_tao_deploy"
 _SCRIPT_BYTES = 4096
 DEPLOY_IMAGE = "tao-deploy"
-"""The kind of image of command lines that only the deploy tools understand."""
+"""The kind of image of command lines for the deploy tools."""
 
 
 class Native(LocalRunner):
-    """Runs `<network> <action> …` with the executable that is found for the network."""
+    """Runs `<network> <action> …` with the network's executable."""
 
     name = "native"
 
@@ -116,7 +116,7 @@ class Native(LocalRunner):
         if self._venv:
             environment["VIRTUAL_ENV"] = str(self._venv)
         if (tool := found.environment) is not None:
-            # The entry points start `python` and `torchrun` by name.
+            # the entry points start `python` and `torchrun` by name
             path = os.pathsep.join([f"{tool.path}/bin", environment["PATH"]])
             environment |= tool.variables | {"PATH": path, "VIRTUAL_ENV": tool.path}
         if found.environment is not None or self.rules.cache_for_all:
@@ -131,16 +131,16 @@ class Native(LocalRunner):
         return Launch(request.command.words(found.program), environment)
 
     def version(self, network: str) -> str | None:
-        """`nvidia-tao-pytorch 5.0.0`: the distribution of the network's executable; None where it is unknown.
+        """`nvidia-tao-pytorch 5.0.0`: the distribution of the network's executable; None if unknown.
 
-        Read from what was installed beside it; nothing is run.
+        Read from the metadata installed beside it; nothing is executed.
         """
         newest_first = reversed(releases.KNOWN)
         found = next((each for release in newest_first if (each := self._find_for(network, "train", release))), None)
         return None if found is None else _label(found, network) or None
 
     def tool(self, network: str, action: str, release: str = releases.BASE) -> str:
-        """The tool that would do it, its version and its environment: `nvidia-tao-pytorch 7.3.0 in /…`; or empty."""
+        """The tool for the action, its version and environment: `nvidia-tao-pytorch 7.3.0 in /…`; empty without one."""
         entry = _entry(network, action, release)
         found = self._find_for(network, action, release)
         if found is None or not (label := _label(found, entry)):
@@ -152,9 +152,9 @@ class Native(LocalRunner):
         return self._find(entry, _subtask(network, action), release, deployed=action == DEPLOYED)
 
     def _find(self, entry: str, subtask: str, release: str, *, deployed: bool = False) -> _Found | None:
-        """The first executable of that name and release: in the configured folders, an installed tool, or on PATH.
+        """The first executable of a name and release: in the configured folders, an installed tool, or on PATH.
 
-        `deployed`: of those of the deploy tools, else of the others.
+        `deployed`: search executables of the deploy tools; otherwise all others.
         """
         program = _which(entry, map(str, self._folders), release, deployed=deployed)
         if program is not None:
@@ -171,14 +171,14 @@ class Native(LocalRunner):
 
 
 class _Found(msgspec.Struct, frozen=True):
-    """An executable, and the managed environment that it is in."""
+    """An executable, and its managed environment, if any."""
 
     program: str
     environment: Environment | None = None
 
 
 def _subtask(network: str, action: str) -> str:
-    """The word behind the executable: dataset types have conversions of their own name."""
+    """The word after the executable: dataset types have conversions of their own name."""
     return "dataset_convert" if (network, action) in ENTRY_POINTS else action
 
 
@@ -198,27 +198,27 @@ def _which(entry: str, folders: Iterable[str], release: str, *, deployed: bool) 
 
 
 def _label(found: _Found, entry: str) -> str:
-    """`nvidia-tao-pytorch 5.0.0`, or empty where nothing beside the executable names its distribution."""
+    """`nvidia-tao-pytorch 5.0.0`; empty if no metadata beside the executable names its distribution."""
     if found.environment is not None:
         return found.environment.label
     return _package(found.program, entry) or ""
 
 
 def _release(program: str, entry: str) -> str | None:
-    """The release of an executable: of its distribution, or 5.0 where nothing beside it names one."""
+    """The release of an executable: of its distribution, or 5.0 if that is unknown."""
     package = _package(program, entry)
     return releases.BASE if package is None else releases.covering(package.rpartition(" ")[2])
 
 
 def _package(program: str, entry: str) -> str | None:
-    """`nvidia-tao-pytorch 5.0.0`: the distribution that an executable is of; read again only after that changed."""
+    """`nvidia-tao-pytorch 5.0.0`: an executable's distribution, cached until the executable changes."""
     return _package_at(program, entry, Path(program).stat().st_mtime_ns)
 
 
 @lru_cache
 def _package_at(program: str, entry: str, changed_ns: int) -> str | None:
-    """The distribution, read from the packages beside the executable as it was changed last."""
-    # In an environment the executables lie beside the packages; a link leads there.
+    """The distribution, from the packages beside the executable; `changed_ns` is only the cache's key."""
+    # resolve links: an environment's executables lie beside its packages
     folders = dict.fromkeys(path.parent.parent for path in (Path(program), Path(program).resolve()))
     packages = [str(site) for folder in folders for site in folder.glob("lib/python*/*-packages")]
     for distribution in distributions(path=packages):
@@ -228,7 +228,7 @@ def _package_at(program: str, entry: str, changed_ns: int) -> str | None:
 
 
 def _is_deploy_tool(program: str, entry: str) -> bool:
-    """Whether an executable is of the deploy tools: a script that names their package, or installed with it."""
+    """Whether an executable belongs to the deploy tools: a script that names their package, or installed with it."""
     try:
         with Path(program).open("rb") as file:
             if DEPLOY_PACKAGE in file.read(_SCRIPT_BYTES):

@@ -1,9 +1,9 @@
-"""A TCP port for each run: reserved in the kernel before the run starts, and for as long as the run lives.
+"""Reserves a TCP port for each run, in the kernel, from before its start until its end.
 
 torchrun takes it from `PET_MASTER_PORT` (without it torch 1.12.1 takes 29500, and two side by side collide; 2.13.0
 takes a random port); Lightning and scripts that initialise torch.distributed themselves take it from `MASTER_PORT`.
 pointpillars passes `train.tcp_port` of its specification to torch.distributed.launch, which overrides both (5.0).
-`exp_config.MASTER_PORT` of segformer and classification_pyt counts only where the variable is not set (5.0).
+`exp_config.MASTER_PORT` of segformer and classification_pyt applies only if the variable is not set (5.0).
 Horovod and MPI choose their own ports.
 """
 
@@ -19,7 +19,7 @@ from runners.protocol import Command
 from taod import plain_file
 
 FIRST, LAST = 20_000, 32_767
-"""Below the ports that Linux gives to outgoing connections (net.ipv4.ip_local_port_range, 32768 by default)."""
+"""Range of ports, below those of Linux for outgoing connections (net.ipv4.ip_local_port_range, from 32768)."""
 TRIES = 100
 _SPEC_FIELDS = {"pointpillars": "tcp_port"}
 """By network: the field of the specification file that holds the port of its processes."""
@@ -29,9 +29,9 @@ _SPEC_OPTION = "--experiment_spec_file="
 class Reservation:
     """A bound socket that never listens.
 
-    It is bound without SO_REUSEADDR and gets the option afterwards: another reservation of the same port fails, on the
-    whole machine and whatever daemon asks, while the tool's own server (which sets SO_REUSEADDR, as torch does) can
-    bind beside it. The kernel ends the reservation when the last process that has the socket is gone.
+    It is bound without SO_REUSEADDR and gets the option afterwards: another reservation of the same port fails, also by
+    another daemon, while the tool's own server (which sets SO_REUSEADDR, as torch does) can bind it too. The kernel
+    ends the reservation when the last process with the socket has ended.
     """
 
     def __init__(self, holder: socket.socket) -> None:
@@ -45,12 +45,12 @@ class Reservation:
         self._holder.close()
 
     def record(self, path: Path) -> None:
-        """Keep the number in the run's folder. Raises OSError."""
+        """Write the port's number to a file. Raises OSError."""
         path.write_text(f"{self.number}\n")
 
 
 def reserve() -> Reservation:
-    """A port that is free now and that no other run has. Raises OSError where there is none."""
+    """Reserve a free port. Raises OSError if there is none."""
     for number in [*(random.randint(FIRST, LAST) for _ in range(TRIES)), 0]:
         holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
@@ -66,7 +66,7 @@ def reserve() -> Reservation:
 
 
 def reserve_again(path: Path) -> Reservation | None:
-    """The recorded port of a run that outlived the daemon; None where none is recorded or it cannot be had."""
+    """Reserve the recorded port of a run that outlived the daemon; None if none is recorded or it is in use."""
     holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -78,7 +78,7 @@ def reserve_again(path: Path) -> Reservation | None:
 
 
 def write_to_spec(command: Command, number: int) -> None:
-    """Replace the port in the run's specification file, where its network has one there. Raises OSError."""
+    """Replace the port in the run's specification file, if its network has one there. Raises OSError."""
     if (found := _field_in_spec(command)) is not None:
         path, field = Path(found[0]), found[1]
         text = plain_file.read(path).decode("utf-8")
@@ -86,7 +86,7 @@ def write_to_spec(command: Command, number: int) -> None:
 
 
 def spec_shell(command: Command) -> list[str]:
-    """The same as lines of a batch script that has set `MASTER_PORT`."""
+    """Lines of a batch script that do the same with the script's `MASTER_PORT`."""
     if (found := _field_in_spec(command)) is None:
         return []
     return [f'sed -i "s/^\\( *{found[1]}:\\).*/\\1 $MASTER_PORT/" {shlex.quote(found[0])}']
@@ -99,11 +99,11 @@ def _field_in_spec(command: Command) -> tuple[str, str] | None:
 
 
 def environment(number: int) -> dict[str, str]:
-    """How the tools are given the port."""
+    """The variables that pass the port to the tools."""
     return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(number), "PET_MASTER_PORT": str(number)}
 
 
 SHELL = f"""port=$(({FIRST} + SLURM_JOB_ID % {LAST + 1 - FIRST}))
 while grep -qi ":$(printf %04X "$port") " /proc/net/tcp /proc/net/tcp6 2>/dev/null; do port=$((port + 1)); done
 export MASTER_ADDR=127.0.0.1 MASTER_PORT="$port" PET_MASTER_PORT="$port\""""
-"""The same in a batch script, on the node where it runs: jobs of one node have different numbers."""
+"""Lines of a batch script that choose the port on its node: jobs of one node have different numbers."""

@@ -1,1 +1,1 @@
-"""Runs in containers: of Docker, or of podman behind its Docker API. Each file knows one thing of it."""
+"""Runs in containers of Docker, or of podman through its Docker-compatible API."""

@@ -1,4 +1,4 @@
-"""From a run to the container that is asked for: pure. What is not written here, a container does not get."""
+"""Builds the description of a run's container. Pure. A container gets only what is set here."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from runners.remote_wrapper import WRAPPER, signalled
 from taod.config import DockerConfig, DockerRule
 
 JOB, ATTEMPT = "taod.job", "taod.attempt"
-"""Labels."""
+"""Labels of containers."""
 STOP_SIGNAL = "SIGTERM"
 UNITS = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
 
 class Mount(msgspec.Struct, frozen=True):
-    """A folder or file that a container sees: under its own path unless `target` names another."""
+    """A folder or file mounted into a container, at the same path unless `target` is set."""
 
     path: str
     read_only: bool
@@ -35,7 +35,7 @@ class Mount(msgspec.Struct, frozen=True):
 
 
 class Container(msgspec.Struct, frozen=True):
-    """All that is asked of the engine for one run."""
+    """The container that the engine creates for one run."""
 
     name: str
     image: str
@@ -47,7 +47,7 @@ class Container(msgspec.Struct, frozen=True):
     mounts: list[Mount]
     folder: str
     gpus: list[str]
-    """UUIDs."""
+    """UUIDs of the leased GPUs."""
     user: str
     network: str
     userns: str
@@ -55,11 +55,11 @@ class Container(msgspec.Struct, frozen=True):
     memory_bytes: int | None
     ulimits: dict[str, int]
     secrets: dict[str, str] = {}
-    """Where the values of further variables are."""
+    """Variable → source of its value (a file or `$NAME`)."""
 
 
 def of(request: RunRequest, image: str, config: DockerConfig, given: Rules, *, threads: int) -> Container:
-    """Without the values of its secrets. Raises ValueError for a size in the configuration that is none."""
+    """The container of a run, without the values of its secrets. Raises ValueError for an invalid size in taod.toml."""
     command = request.command
     found = rules.matching(config.rule, command.network, command.action)
     entrypoint = next((rule.entrypoint for rule in reversed(found) if rule.entrypoint is not None), [])
@@ -71,7 +71,7 @@ def of(request: RunRequest, image: str, config: DockerConfig, given: Rules, *, t
         image=image,
         argv=words,
         wrapped=[*wrapper, signalled(command), *words],
-        # The image's user list lacks the users of this machine: tools that ask for a name or a home get these.
+        # The image's user database lacks this machine's users: tools that need a name or a home get these.
         environment={"HOME": "/tmp", "USER": "taod", "LOGNAME": "taod"}
         | given.caches()
         | of_run(request, given.extra | rules.environment(found), threads=threads),
@@ -90,12 +90,13 @@ def of(request: RunRequest, image: str, config: DockerConfig, given: Rules, *, t
 
 
 def name_of(request: RunRequest) -> str:
-    """The container's name: the engine takes each once, so that an attempt has one container."""
+    """The container's name. The engine accepts each name once, so an attempt has one container."""
     return f"taod-{request.job_id}-{request.attempt}"
 
 
 def mounts(folder: str, reads: Iterable[str], writes: Iterable[str] = ()) -> list[Mount]:
-    """The job's folder and `writes` to write, what it reads read-only; paths inside another mount need none."""
+    """Mounts of a run: the job's folder and `writes` writable, `reads` read-only; paths inside another mount need
+    none."""
     own = Path(folder)
     written = set(writes)
     found: list[Path] = []
@@ -106,7 +107,7 @@ def mounts(folder: str, reads: Iterable[str], writes: Iterable[str] = ()) -> lis
 
 
 def configured_mounts(found: Iterable[DockerRule]) -> list[Mount]:
-    """Those of the rules: `/folder`, `/folder:/in/container`, either with `:ro`; a later one over an earlier."""
+    """Mounts of the rules: `/folder`, `/folder:/in/container`, either with `:ro`; later ones override earlier ones."""
     made: dict[str, Mount] = {}
     for text in (mount for rule in found for mount in rule.mounts):
         path, *more = text.split(":")
@@ -125,7 +126,7 @@ def size(text: str, key: str) -> int:
 
 
 def host_options(container: Container) -> dict[str, Any]:
-    """Arguments of the SDK's `create_host_config` without those of its own types: mounts, ulimits, device requests."""
+    """Arguments of the SDK's `create_host_config`, except mounts, ulimits and device requests, which have SDK types."""
     options: dict[str, Any] = {
         "network_mode": container.network,
         "shm_size": container.shm_bytes,
@@ -141,7 +142,7 @@ def host_options(container: Container) -> dict[str, Any]:
 
 
 def command_line(container: Container) -> list[str]:
-    """The `docker run` that asks for the same, for people to read; the wrapper is left out."""
+    """The equivalent `docker run`, for display; without the wrapper."""
     words = ["docker", "run", "--name", container.name, "--user", container.user, "--network", container.network]
     words += ["--shm-size", str(container.shm_bytes), "--security-opt", "no-new-privileges"]
     for name, limit in container.ulimits.items():

@@ -1,4 +1,4 @@
-"""What the docker runner needs of this machine, one check for each; `taod doctor` shows them."""
+"""Checks of the docker runner's requirements on this machine, shown by `taod doctor`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from taod.config import DockerConfig, RunnerConfig
 
 GIB = 1024**3
 ROOM = 60 * GIB
-"""The images of TAO 5.0 take 8 to 20 GB each, and as much again while they are unpacked."""
+"""Bytes of free disk: the images of TAO 5.0 take 8 to 20 GB each, and as much again while they are unpacked."""
 REGISTRY = "nvcr.io"
 DRIVER = Path("/proc/driver/nvidia")
 
@@ -53,13 +53,13 @@ def examine(config: RunnerConfig) -> Iterator[Check]:
 
 
 def engine(url: str, facts: Facts) -> Check:
-    """Which engine answers, and whether runs outlive a restart of it."""
+    """The engine's version, and whether runs outlive its restart."""
     hint = "" if facts.live_restore_enabled else 'with "live-restore": true in daemon.json, runs outlive its restarts'
     return Check(True, "docker", f"{facts.server_version} at {url}", hint)
 
 
 def toolkit(facts: Facts, *, gpus: bool) -> Check:
-    """Whether containers can get GPUs. `gpus`: whether the machine has any."""
+    """Checks that containers can get GPUs. `gpus`: whether the machine has any."""
     if "nvidia" in facts.runtimes:
         return Check(True, "toolkit", "the engine gives GPUs to containers")
     remedy = "install the NVIDIA Container Toolkit, then `nvidia-ctk runtime configure` and restart the engine"
@@ -67,7 +67,7 @@ def toolkit(facts: Facts, *, gpus: bool) -> Check:
 
 
 def images(url: str, config: DockerConfig, *, meant: bool) -> Check:
-    """Which of the images are there."""
+    """Checks which of the images are present."""
     try:
         missing = [image for image in config.images.values() if not endpoint.has_image(url, image)]
     except NoEngine as error:
@@ -81,7 +81,7 @@ def images(url: str, config: DockerConfig, *, meant: bool) -> Check:
 
 
 def disk(folder: Path) -> Check:
-    """Room for images where the engine keeps them."""
+    """Checks the free space of the engine's image folder."""
     existing = next((each for each in (folder, *folder.parents) if each.exists()), Path("/"))
     try:
         free = shutil.disk_usage(existing).free
@@ -92,7 +92,7 @@ def disk(folder: Path) -> Check:
 
 
 def login(file: Path) -> Check:
-    """How the registry of the images is logged in to: by a credential helper, or not at all."""
+    """Checks the login to the images' registry: by a credential helper, or none."""
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Where a container engine answers, and the few questions that must be quick: plain HTTP, without the SDK."""
+"""Finds a container engine and sends it quick requests: plain HTTP, without the SDK."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 PROBE_S = 2.0
-"""An engine that has not answered a question by then counts as gone."""
+"""Time limit of a request; an engine that has not answered by then counts as not running."""
 
 
 class NoEngine(Exception):
-    """No engine answers; the text says where it was looked for."""
+    """No engine answers; the text names the searched places."""
 
 
 def find(configured: str) -> str:
-    """The engine's URL: as configured, by DOCKER_HOST, or the first usual socket that is there.
+    """The engine's URL: as configured, from DOCKER_HOST, or the first usual socket that exists.
 
     Raises NoEngine.
     """
@@ -34,7 +34,7 @@ def find(configured: str) -> str:
 
 
 def usual() -> list[Path]:
-    """The sockets of Docker and podman, the user's own included."""
+    """The usual sockets of Docker and podman, including the user's own."""
     own = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
     return [
         Path("/var/run/docker.sock"),
@@ -72,7 +72,7 @@ def has_image(url: str, image: str) -> bool:
 
 
 class Facts(msgspec.Struct, rename="pascal"):
-    """The properties of an engine that matter here."""
+    """The engine's properties that taod uses."""
 
     server_version: str = ""
     runtimes: dict[str, object] = {}
@@ -82,7 +82,7 @@ class Facts(msgspec.Struct, rename="pascal"):
 
 
 def facts(url: str) -> Facts:
-    """Raises NoEngine."""
+    """Reads the engine's properties. Raises NoEngine."""
     return msgspec.json.decode(ask(url, "/info"), type=Facts)
 
 

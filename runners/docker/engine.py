@@ -1,4 +1,4 @@
-"""What is asked of a container engine, by the Docker SDK; the only place that imports it, when it is first needed."""
+"""Requests to a container engine through the Docker SDK, which only this file imports, on the first use."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ from runners.docker.endpoint import NoEngine
 
 Value = TypeVar("Value")
 ANSWER_S = 60
-"""How long an engine may take over a question; making a container on a slow disk takes seconds."""
+"""Time limit of a request; creating a container on a slow disk takes seconds."""
 
 
 STOP_BY_HAND_S = 60
-"""How long a stop by the engine's own command, or at its shutdown, lets the tool save. Podman's own choice is 0."""
+"""Grace period of a stop by the engine's own command or at its shutdown, for the tool to save. Podman's default is
+0."""
 
 
 class Gone(Exception):
-    """There is no such container."""
+    """The container does not exist."""
 
 
 class Taken(Exception):
-    """There is a container of that name already."""
+    """A container of that name exists already."""
 
 
 class Rejected(Exception):
-    """The engine does not do it; its own words."""
+    """The engine rejected the request; the text is its own message."""
 
 
 class State(msgspec.Struct, frozen=True):
-    """How a container is."""
+    """State of a container."""
 
     running: bool
     created: bool
-    """Made, and never started."""
+    """Created and never started."""
     exit_code: int | None
     out_of_memory: bool = False
     error: str = ""
 
 
 class Engine:
-    """One engine. Each method raises NoEngine where it does not answer, Rejected for an error answer."""
+    """One engine. Each method raises NoEngine if it does not answer, Rejected for an error answer."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -55,7 +56,7 @@ class Engine:
         self._lock = threading.Lock()
 
     def create(self, container: Container) -> str:
-        """Make the container; returns its id. Raises Taken."""
+        """Create the container; returns its id. Raises Taken."""
         from docker.types import DeviceRequest, Mount, Ulimit
 
         client = self._shared()
@@ -90,17 +91,17 @@ class Engine:
             self._shared().start(handle)
 
     def kill(self, handle: str, number: str) -> None:
-        """Raises Gone where it has ended."""
+        """Send a signal to the container. Raises Gone if it has ended."""
         with _translated_errors():
             self._shared().kill(handle, number)
 
     def remove(self, handle: str) -> None:
-        """Make it be gone, running or not."""
+        """Remove the container, running or not."""
         try:
             with _translated_errors():
                 self._shared().remove_container(handle, force=True, v=True)
         except (Gone, Taken):
-            pass  # It is being removed already.
+            pass  # it is being removed already
 
     def state(self, handle: str) -> State:
         with _translated_errors():
@@ -114,12 +115,12 @@ class Engine:
         )
 
     def last_words(self, handle: str) -> str:
-        """What went to the container's own output: only what the wrapper could not write to the job's log."""
+        """The container's own output: only what the wrapper could not write to the job's log."""
         with _translated_errors():
             return bytes(self._shared().logs(handle, tail=5)).decode(errors="replace").strip()
 
     def wait(self, handle: str) -> None:
-        """Wait for its end. Blocks, on a new connection."""
+        """Wait for the container's end. Blocks; uses a new connection."""
         with _translated_errors():
             client = self._fresh(timeout=None)
             try:
@@ -136,9 +137,9 @@ class Engine:
         return True
 
     def pull(self, image: str) -> Iterator[dict[str, Any]]:
-        """The engine's reports while it downloads the image. Logs in by a credential helper alone.
+        """Download an image; yields the engine's progress reports. Logs in only through a credential helper.
 
-        Raises Gone where the registry has no such image.
+        Raises Gone if the registry has no such image.
         """
         from docker import auth, utils
 
@@ -174,7 +175,7 @@ class Engine:
 
 @contextmanager
 def _translated_errors() -> Iterator[None]:
-    """Turns what the SDK raises into this module's errors."""
+    """Translates the SDK's exceptions into this module's errors."""
     import requests
     from docker import errors
 
@@ -191,7 +192,7 @@ def _translated_errors() -> Iterator[None]:
 
 
 def _meant(status: int, text: str) -> Exception:
-    """An error answer as this module's error. Podman has other codes and words than Docker for two of them."""
+    """An error answer as this module's error. Podman's codes and texts differ from Docker's for two of them."""
     if "is not running" in text or "can only kill running containers" in text:
         return Gone(text)
     if status == 409 or "that name is already in use" in text:
@@ -204,7 +205,7 @@ def _said(error: Any) -> str:
 
 
 async def in_thread(work: Callable[..., Value], *arguments: object) -> Value:
-    """Run it in a thread that no one waits for at the program's end: it may take as long as a training."""
+    """Run `work` in a thread that is not joined at the program's end: it may take as long as a training."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Value] = loop.create_future()
 
@@ -216,7 +217,7 @@ async def in_thread(work: Callable[..., Value], *arguments: object) -> Value:
         try:
             loop.call_soon_threadsafe(deliver)
         except RuntimeError:
-            pass  # The loop is closed: the result is not needed.
+            pass  # the loop is closed: the result is not needed
 
     threading.Thread(target=run, name=f"docker {work.__name__}", daemon=True).start()
     return await done

@@ -1,4 +1,4 @@
-"""The progress of a download in lines for the job's log, from the engine's reports: pure."""
+"""Turns the engine's reports on a download into progress lines for the job's log. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 STEP = 0.05
-"""A line each time so much more of it is there."""
+"""Fraction of the download between two lines."""
 GIB = 1024**3
 
 
 class Progress:
-    """Adds up layers. `hear` returns a line when there is something new to say."""
+    """Adds up layers. `line_for` returns a line if there is progress to report, else None."""
 
     def __init__(self, image: str) -> None:
         self._image = image
@@ -27,7 +27,7 @@ class Progress:
             self._seen.add(layer)
         elif layer in self._seen and status == "Download complete" and layer not in self._done:
             self._done.add(layer)
-            if not self._layers:  # Podman reports no bytes of layers that it has.
+            if not self._layers:  # Podman reports no bytes of layers that are present
                 return f"{self._image}: {len(self._done)} of {len(self._seen)} layers"
         if layer and status == "Downloading" and detail.get("total"):
             self._layers[layer] = (int(detail.get("current", 0)), int(detail["total"]))
@@ -39,7 +39,7 @@ class Progress:
     def _line(self) -> str | None:
         total = sum(of for _, of in self._layers.values())
         have = sum(got for got, _ in self._layers.values())
-        # The total grows while layers come in sight: a falling share is not reported.
+        # The total grows while layers are discovered: a falling share is not reported.
         if not total or (have / total < self._reported + STEP and not self._reported < have / total == 1):
             return None
         self._reported = have / total

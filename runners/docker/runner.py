@@ -1,4 +1,4 @@
-"""The docker runner: each run a container of the image that has its tool."""
+"""The docker runner: each run is a container of the image with its tool."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from taod.paths import RunFolder
 from taod.watch import FolderWatch
 
 CACHE_S = 5.0
-"""How long an answer of the engine about itself or an image holds."""
+"""Time for which the engine's answers about itself and images are cached."""
 CLAIM_LIMIT_S = 5.0
-"""How long a stop waits for a container's first process to be ready for signals."""
+"""Time limit for a stop to wait until a container's first process can handle signals."""
 DEPLOYED = frozenset({"gen_trt_engine", "trtexec"})
 
 Value = TypeVar("Value")
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 class Docker:
-    """Runs a command line in a container that sees the job's folder, what the run reads, and nothing else."""
+    """Runs a command line in a container that sees only the job's folder and what the run reads."""
 
     name = "docker"
 
@@ -51,7 +51,7 @@ class Docker:
         self._config = config or DockerConfig()
         self._rules = rules or Rules()
         self._ports: dict[str, Reservation] = {}
-        """Of runs by their container's name: a container cannot hold a socket of this machine, so the daemon does."""
+        """Ports by container name: a container cannot hold a socket of this machine, so the daemon holds it."""
         self._threads = threads_per_slot(0, cpu_slots)
         self._engine: Engine | None = None
         self._known: dict[str, tuple[float, Verdict]] = {}
@@ -65,7 +65,7 @@ class Docker:
         return verdict
 
     def can_release(self, network: str, action: str, release: str) -> Verdict:
-        """By the version in the image's tag; an image without one is of 5.0."""
+        """Compares with the version in the image's tag; an image without one counts as 5.0."""
         image = self._config.images.get(kind_of(network, action), "")
         named = [rule.release for rule in rules.matching(self._config.rule, network, action) if rule.release]
         version = named[-1] if named else releases.in_tag(image) or releases.BASE
@@ -120,7 +120,7 @@ class Docker:
         try:
             await in_thread(engine.start, handle)
         except (NoEngine, Rejected, Gone) as error:
-            # Whether it was started is unknown until the claim is taken: then it cannot start any more.
+            # It may have started; once the daemon has taken the claim it cannot start any more.
             remote_wrapper.take_claim(request.run_folder)
             await self._remove(engine, handle)
             raise StartFailed(_with_remedy(str(error))) from error
@@ -132,7 +132,7 @@ class Docker:
             remote_wrapper.take_claim(request.run_folder)
             or remote_wrapper.claimant(request.run_folder) == remote_wrapper.DAEMON
         ):
-            # A container that is there, or that the engine is just making, finds the claim taken and ends.
+            # A container that exists, or is just being created, finds the claim taken and ends.
             try:
                 await self._remove(self._answering(), name)
             except NoEngine as error:
@@ -146,7 +146,7 @@ class Docker:
             except Gone:
                 claim = Claim.ENDED
             except NoEngine:
-                pass  # `wait` finds out when the engine answers again.
+                pass  # `wait` continues when the engine answers again
         return claim, RunIdentity(runner=self.name, handle=name)
 
     async def wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
@@ -192,7 +192,7 @@ class Docker:
             pass
 
     def _with_port(self, container: Container, request: RunRequest) -> Container:
-        """The container with a port of its own. Raises StartFailed."""
+        """The container with a reserved port. Raises StartFailed."""
         try:
             port = ports.reserve()
             port.record(request.run_folder.port)
@@ -214,7 +214,7 @@ class Docker:
             limit = f" of {self._config.memory} (runner.docker.memory)" if self._config.memory else ""
             message = f"out of memory: more than the container's limit{limit}" if limit else "out of memory"
         elif code is None and 0 < (state.exit_code or 0) < remote_wrapper.SIGNALLED:
-            # The wrapper started nothing, because it could not write.
+            # The wrapper started nothing, because it could not write its files.
             message = message or await in_thread(engine.last_words, handle) or f"{request.folder} cannot be written"
         return Ended(state.exit_code if code is None else code, message)
 
@@ -270,7 +270,7 @@ class Docker:
         return self._engine
 
     def _check(self, kind: str) -> Verdict:
-        """Whether an engine answers and has, or may get, the image of this kind."""
+        """Whether an engine answers and has, or may download, the image of this kind."""
         from importlib.util import find_spec
 
         image = self._config.images.get(kind)
@@ -287,20 +287,20 @@ class Docker:
             endpoint.ask(url, "/_ping")
         except NoEngine as error:
             verdict = Verdict(False, str(error), "start Docker or podman, or set runner.docker.socket")
-            # One that hangs is asked once for all kinds.
+            # An engine that hangs is asked only once for all kinds.
             self._known |= {each: (time.monotonic(), verdict) for each in self._config.images}
             return verdict
         return Verdict(True)
 
 
 def kind_of(network: str, action: str) -> str:
-    """The kind of image that has the action's tool, as far as network and action determine it."""
+    """The kind of image with the action's tool, as far as network and action determine it."""
     newest = catalogue.of(network, releases.KNOWN[-1])
     return "tao-deploy" if action in DEPLOYED else newest.image
 
 
 async def _claimed(run: RunFolder) -> None:
-    """Wait until the run has its claim, but not for ever: it may have ended without."""
+    """Wait until the run is claimed, up to CLAIM_LIMIT_S: it may have ended without a claim."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CLAIM_LIMIT_S), FolderWatch(run.path) as watch:
             while remote_wrapper.claimant(run) is None:
@@ -328,7 +328,7 @@ def _download(left: threading.Event, engine: Engine, image: str, request: RunReq
     progress = Progress(image)
     for report in engine.pull(image):
         if left.is_set():
-            return  # The engine ends a download without a listener.
+            return  # the engine ends a download that nothing reads
         if line := progress.line_for(report):
             remote_wrapper.log_line(request, line)
 

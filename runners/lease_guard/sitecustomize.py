@@ -15,7 +15,7 @@ LEASED = "TAOD_LEASED_GPUS"
 
 
 def within(lease, value):  # type: (list[str], str) -> str
-    """`value` with each index replaced by that GPU of the lease; the whole lease where it names any other GPU."""
+    """`value` with each index replaced by that GPU of the lease; the whole lease if it names any other GPU."""
     numbered = {str(index): gpu for index, gpu in enumerate(lease)}
     chosen = [numbered.get(entry.strip(), entry.strip()) for entry in value.split(",")]
     return ",".join(chosen if set(chosen) <= set(lease) else lease)
@@ -35,7 +35,7 @@ class LeasedEnvironment(type(os.environ)):  # type: ignore[misc]
 
 
 def run_replaced_module():  # type: () -> None
-    """Execute the sitecustomize that this one hides."""
+    """Execute the sitecustomize that this module shadows."""
     here = Path(__file__).resolve().parent
     for folder in map(Path, sys.path):
         module = folder / "sitecustomize.py"
