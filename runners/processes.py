@@ -1,4 +1,4 @@
-"""Processes as Linux shows them: permanent identity, members of a run, and the end of one."""
+"""Processes on Linux: identity, members of a run, signals and the end of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runners import cgroup
 
 PROC = Path("/proc")
 KILL_ROUNDS = 50
-"""Rounds of killing before a process that forks faster than that is reported."""
+"""Rounds of killing before processes that keep forking are reported as survivors."""
 
 
 RUN_VARIABLE = "TAOD_RUN"
@@ -34,7 +34,7 @@ def marked_job(environ: bytes) -> str | None:
 
 
 def start_ticks(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot; None when there is no such process, or only its zombie."""
+    """Start time of a process in clock ticks since boot; None if it does not exist or is a zombie."""
     fields = _stat(pid)
     if fields is None or fields[0] in (b"Z", b"X"):
         return None
@@ -42,15 +42,15 @@ def start_ticks(pid: int) -> int | None:
 
 
 def age_s(ticks: int) -> float:
-    """Seconds since a process started, of which the start time in clock ticks since boot is known; never negative.
+    """Seconds since a process started, from its start time in clock ticks since boot; never negative.
 
-    Of the clock that counts from boot: setting the wall clock does not change it.
+    Uses the boot-time clock, so setting the wall clock does not change it.
     """
     return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a signal (SIGSTOP, SIGTSTP) holds the process, so that it does nothing until SIGCONT."""
+    """Whether a process is stopped by a signal (SIGSTOP, SIGTSTP) until SIGCONT."""
     fields = _stat(pid)
     return fields is not None and fields[0] == b"T"
 
@@ -65,7 +65,7 @@ def has_mark(pid: int, mark: str) -> bool:
 
 
 def command_line(pid: int) -> bytes:
-    """The arguments, each ended by a zero byte; empty when it cannot be read."""
+    """The arguments, each ended by a zero byte; empty if they cannot be read."""
     try:
         return (PROC / str(pid) / "cmdline").read_bytes()
     except OSError:
@@ -80,10 +80,10 @@ def all_pids() -> Iterator[int]:
 
 
 def started_by(pids: list[int]) -> list[int]:
-    """Of a launcher and what it started, the processes that it started itself; the launcher where it has none yet.
+    """The direct children of a launcher (`pids`: the launcher and its descendants), or the launcher without children.
 
-    The launchers of release 7.3 die of a SIGTERM at once and take the training along; the training alone saves a
-    checkpoint, and its launcher ends with it. Shells before and between them are no launchers.
+    The launchers of release 7.3 end at once on SIGTERM and kill the training; a SIGTERM to the training alone lets it
+    save a checkpoint, and the launcher ends after it. Shells before and between them are not launchers.
     """
     parents = {pid: int(fields[1]) for pid in pids if (fields := _stat(pid)) is not None}
 
@@ -101,7 +101,7 @@ def started_by(pids: list[int]) -> list[int]:
 
 
 def _is_shell(pid: int) -> bool:
-    """By its name: that of a script is the script's own."""
+    """Whether a process is a shell, by its name; a script has its own name."""
     try:
         return (PROC / str(pid) / "comm").read_text().strip() in ("sh", "bash", "dash")
     except OSError:
@@ -109,12 +109,12 @@ def _is_shell(pid: int) -> bool:
 
 
 def members(mark: str, session: int | None = None, since_ticks: int = 0, group: Path | None = None) -> list[int]:
-    """Living processes that carry `mark` in their environment, or belong to `session` or the control group `group`; a
-    zombie is not living.
+    """Pids of living processes with `mark` in their environment, in `session` or in the control group `group`. Zombies
+    are excluded.
 
-    `since_ticks`: when the run began, where that is known; processes older than it are not its own, and their
-    environment, which takes most of the time, is not read. Takes some 10 µs for an older process of the machine, 30 µs
-    for a younger one. Processes of other users cannot be inspected and are left out.
+    `since_ticks`: start of the run, if known; older processes are excluded without reading their environment, which
+    takes most of the time: about 10 µs for each older process of the machine, 30 µs for a younger one. Processes of
+    other users cannot be inspected and are left out.
     """
     found = []
     grouped = set() if group is None else set(cgroup.pids(group))
@@ -130,7 +130,7 @@ def members(mark: str, session: int | None = None, since_ticks: int = 0, group: 
 
 
 def writers(folder: Path, since_ticks: int) -> list[int]:
-    """Other processes, not older than `since_ticks`, that have a file below `folder` open for writing."""
+    """Pids of other processes, not older than `since_ticks`, with a file below `folder` open for writing."""
     found = []
     for pid in all_pids():
         if pid != os.getpid() and (start_ticks(pid) or 0) >= max(1, since_ticks) and _writes(PROC / str(pid), folder):
@@ -159,7 +159,7 @@ def name(pid: int) -> str:
 
 
 def send(pids: list[int], number: signal.Signals) -> list[int]:
-    """Send a signal to each; return those that it reached."""
+    """Send a signal to each process. Returns the pids that it reached."""
     reached = []
     for pid in pids:
         try:
@@ -173,9 +173,9 @@ def send(pids: list[int], number: signal.Signals) -> list[int]:
 def kill_all(
     mark: str, session: int | None, spare: int | None = None, since_ticks: int = 0, group: Path | None = None
 ) -> list[int]:
-    """SIGKILL every process of a run but `spare`, again until none is left; return those that remain (none, mostly).
+    """SIGKILL every process of a run except `spare`, repeatedly until none is left. Returns the survivors, mostly none.
 
-    The run's processes are found as `members` finds them.
+    Other arguments are those of `members`.
     """
     left: list[int] = []
     for _ in range(KILL_ROUNDS):
@@ -187,7 +187,7 @@ def kill_all(
 
 
 async def readable(fd: int) -> None:
-    """Wait until `fd` can be read: a pidfd when its process has ended, a pipe when it has bytes or was closed."""
+    """Wait until `fd` is readable: a pidfd once its process has ended, a pipe once it has bytes or is closed."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
     loop.add_reader(fd, _resolve, ready)
@@ -203,7 +203,7 @@ def _resolve(ready: asyncio.Future[None]) -> None:
 
 
 def _stat(pid: int) -> list[bytes] | None:
-    """The fields of stat from the third (state) on."""
+    """The fields of /proc/<pid>/stat from the third (state) on; None without the process."""
     try:
         text = (PROC / str(pid) / "stat").read_bytes()
     except OSError:
@@ -212,7 +212,7 @@ def _stat(pid: int) -> list[bytes] | None:
 
 
 def _await_deaths(pids: list[int]) -> None:
-    """Wait, 50 ms at most for each, until the killed processes are gone."""
+    """Wait until the killed processes have ended, at most 50 ms for each."""
     for pid in pids:
         try:
             fd = os.pidfd_open(pid)

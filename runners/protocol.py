@@ -1,6 +1,6 @@
-"""The runner protocol: what the scheduler asks of anything that can start, watch and stop a run.
+"""The runner protocol: how the scheduler starts, watches and stops runs.
 
-A runner knows commands, processes and the job's folder. It knows nothing of the queue, the store or HTTP.
+A runner handles commands, processes and the job's folder. It does not know the queue, the store or HTTP.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class DeviceGrant(msgspec.Struct, frozen=True):
 
 
 class Command(msgspec.Struct, frozen=True):
-    """The tool's own command line, as the catalogue assembles it: `argv[0]` is the entry point (the network)."""
+    """The tool's command line, assembled by the catalogue; `argv[0]` is the entry point (the network)."""
 
     network: str
     action: str
@@ -35,20 +35,20 @@ class Command(msgspec.Struct, frozen=True):
     """Kind of container image: `tlt-tf1`, `tlt-tf2`, `tlt-pytorch`, `tao-deploy`, `tao-ds`."""
     environment: dict[str, str] = {}
     reads: list[str] = []
-    """Folders and files that the run reads (datasets, parents' results, weights): what a container mounts."""
+    """Folders and files that the run reads (datasets, parents' results, weights); a container mounts them."""
     writes: list[str] = []
-    """Folders outside the job's own that the run writes to: a dataset that is converted."""
+    """Folders outside the job's folder that the run writes to: the dataset of a conversion."""
     secrets: list[str] = []
-    """Keys that are masked where the run's log names them; the rest is masked by position: `taod.masking`."""
+    """Keys to mask in the run's log after their names (`taod.masking.log`)."""
     gpus: int = 0
-    """How many GPUs the command line and the spec ask for; a cluster is asked for as many."""
+    """Number of GPUs in the command line and the spec; a cluster job requests as many."""
     release: str = BASE
-    """The release of the tools that the command line is of."""
+    """The release of the tools that the command line is for."""
     then: list[list[str]] = []
-    """Further command lines of the same run, each started after the one before has exited with 0."""
+    """Further command lines of the same run, each started after the previous one exited with 0."""
 
     def words(self, program: str | None = None) -> list[str]:
-        """What is executed: `argv`, or a shell that runs it and each of `then`; `program` replaces `argv[0]`."""
+        """The words to execute: `argv`, or a shell that runs it and each of `then`; `program` replaces `argv[0]`."""
         first = self.argv if program is None else [program, *self.argv[1:]]
         if not self.then:
             return first
@@ -56,7 +56,7 @@ class Command(msgspec.Struct, frozen=True):
 
 
 class RunRequest(msgspec.Struct, frozen=True):
-    """One attempt at a job, ready to start."""
+    """One attempt of a job, ready to start."""
 
     job_id: str
     attempt: int
@@ -65,7 +65,7 @@ class RunRequest(msgspec.Struct, frozen=True):
     """The job's folder; the run's log is `log.txt` in it, appended to."""
     devices: list[DeviceGrant] = []
     memory_bytes: int = 0
-    """What all its processes may use together; 0: no limit."""
+    """Memory limit of all its processes together; 0: no limit."""
 
     @property
     def mark(self) -> str:
@@ -82,18 +82,18 @@ class RunRequest(msgspec.Struct, frozen=True):
 
 
 class Launch(msgspec.Struct, frozen=True):
-    """What a runner executes for a request, for the record. May hold secrets: mask before showing."""
+    """What a runner executes for a request, for display. May contain secrets: mask them before showing it."""
 
     argv: list[str]
     environment: dict[str, str] = {}
-    """Only what taod sets."""
+    """Only variables set by taod."""
 
 
 class RunIdentity(msgspec.Struct, frozen=True):
-    """Who a run is, in a form that outlives the daemon; kept in the store.
+    """Identity of a run that stays valid after the daemon's end; kept in the store.
 
     For a process: the wrapper's pid and its start time in clock ticks since boot, which together are never reused.
-    `handle` is for runners whose runs are no local process (a container's or a cluster job's id).
+    `handle` is for runs that are not local processes: a container's or a cluster job's id.
     """
 
     runner: str
@@ -103,29 +103,28 @@ class RunIdentity(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """How a run ended. `exit_code` is None where it was not recorded (the wrapper itself was killed,
-    the machine lost power)."""
+    """How a run ended. `exit_code` is None if it was not recorded (the wrapper was killed, the machine lost power)."""
 
     exit_code: int | None
     message: str = ""
-    """What the runner knows beyond the code (`out of memory`), or empty."""
+    """The runner's explanation of the end (`out of memory`), or empty."""
     out_of_memory: bool = False
-    """Whether it was killed for its use of memory, as far as the runner knows."""
+    """Whether it was killed for lack of memory, as far as the runner knows."""
     left: list[str] = []
-    """Processes of the run that still live (`4711 (python)`)."""
+    """Processes that outlived the run (`4711 (python)`)."""
 
 
 class Claim(StrEnum):
-    """What is found of an attempt that was being started when the daemon died."""
+    """State of an attempt whose start was interrupted by the daemon's death."""
 
     LIVES = "lives"
     ENDED = "ended"
     NEVER = "never"
-    """It was not started, and now never will be: its claim is taken."""
+    """It was not started and cannot start any more: the daemon took its claim."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Whether a runner can do an action; if not, why, and what would change it."""
+    """Whether a runner can run an action; if not, the reason and the remedy."""
 
     can: bool
     reason: str = ""
@@ -133,76 +132,77 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class StartFailed(Exception):
-    """The run could not be started; the text says why and what to do. Nothing is left running."""
+    """The run could not be started; the text has the reason and the remedy. No process is left running."""
 
 
 class Runner(Protocol):
-    """One way to run a tool. All methods are safe to call again."""
+    """One way to run a tool. All methods are idempotent."""
 
     name: str
 
     def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict:
-        """Whether it can do this here. Without `spec`: in general. Fast, and without heavy imports."""
+        """Whether it can run this action here; `spec` None: with any specification. Fast, without heavy imports."""
         ...
 
     def describe(self, request: RunRequest) -> Launch:
-        """What `start` would execute. Raises StartFailed where that is unknown (a missing program)."""
+        """What `start` would execute. Raises StartFailed if that is unknown (a missing program)."""
         ...
 
     async def start(self, request: RunRequest) -> RunIdentity:
-        """Start the run in a session of its own, outliving the daemon; return once it is known to live.
+        """Start the run in its own session, so that it outlives the daemon. Returns once it is known to live.
 
-        Raises StartFailed. It may be cancelled (an image's download takes its time): `recover` settles what it left.
+        Raises StartFailed. It may be cancelled (an image's download takes long): call `recover` afterwards.
         """
         ...
 
     async def recover(self, request: RunRequest) -> tuple[Claim, RunIdentity | None]:
-        """After a crash between claim and record: settle whether the attempt was started, once and for all."""
+        """After a crash between claim and record: decide finally whether the attempt was started. Returns its identity
+        if it was."""
         ...
 
     async def wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
-        """Wait, without polling, until the run has ended: for an own run and for an adopted one alike."""
+        """Wait until the run has ended, whether started by this daemon or re-adopted."""
         ...
 
     async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:
-        """Ask every process of the run to end (SIGTERM), or make them (`force`: SIGKILL). Returns at once;
-        `wait` returns when it has ended."""
+        """Send SIGTERM, or with `force` SIGKILL, to every process of the run. Returns at once; `wait` returns when the
+        run has ended."""
         ...
 
 
 @runtime_checkable
 class OffHost(Protocol):
-    """Off-host runner attributes: its runs hold no device of this machine, but slots of a cluster.
+    """Attributes of an off-host runner, whose runs lease slots of a cluster instead of devices of this machine.
 
-    They are limited by a count alone, and each is given as many GPUs as its command asks for.
+    Only their number is limited; each gets as many GPUs as its command requests.
     """
 
     name: str
     slots: int
-    """So many runs at once; further ones wait in the daemon's queue."""
+    """Most runs at once; further ones wait in the daemon's queue."""
     gpus: int
-    """The most GPUs that one run can have."""
+    """Most GPUs of one run."""
 
 
 CLUSTER = "cluster:"
 
 
 def place_of(runner: Runner | OffHost) -> str:
-    """Where its runs are: empty for this machine's devices, else the id of the device whose slots they hold."""
+    """Where a runner's runs execute: empty for this machine's devices, else the id of the cluster's device."""
     return f"{CLUSTER}{runner.name}" if isinstance(runner, OffHost) else ""
 
 
 @runtime_checkable
 class OfReleases(Protocol):
-    """The attribute of a runner whose tools may be of releases other than 5.0."""
+    """Optional method of a runner with tools of releases other than 5.0."""
 
     def can_release(self, network: str, action: str, release: str) -> Verdict:
-        """Whether its tool for the action is of that release."""
+        """Whether its tool for the action belongs to that release."""
         ...
 
 
 def can_release(runner: Runner, network: str, action: str, release: str) -> Verdict:
-    """Whether the runner's tool for the action is of that release; one that does not say is of 5.0."""
+    """Whether the runner's tool for the action belongs to a release; a runner without `can_release` has 5.0."""
     if isinstance(runner, OfReleases):
         return runner.can_release(network, action, release)
     if release == BASE:
@@ -212,16 +212,16 @@ def can_release(runner: Runner, network: str, action: str, release: str) -> Verd
 
 @runtime_checkable
 class WithSecrets(Protocol):
-    """The attribute of a runner whose runs get secrets that are masked wherever their log is shown."""
+    """Optional method of a runner whose runs get secrets, which are masked in their logs."""
 
     def secrets(self, network: str, action: str) -> list[str]:
-        """The values of those that can be read now."""
+        """The values of the secrets that can be read now."""
         ...
 
 
 def uses_shell(runner: Runner) -> bool:
-    """Whether its tools may hand their command line to a shell unquoted, as NVIDIA's entry points do.
+    """Whether a runner's tools may pass their command line to a shell unquoted, as NVIDIA's entry points do.
 
-    So it is unless the runner has an attribute `uses_shell` that is false: its tools are its own.
+    True unless the runner has a false attribute `uses_shell`.
     """
     return bool(getattr(runner, "uses_shell", True))

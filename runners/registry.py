@@ -1,4 +1,4 @@
-"""Which runners there are, and which of them does an action: the rules first, then the order of taod.toml."""
+"""The runners, and the choice of one for an action: by the rules, then by the order of taod.toml."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GROUP = "taod.runners"
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """The runner for an action; if there is none, the reason and the remedy."""
+    """The runner for an action; without one, the reason and the remedy."""
 
     runner: Runner | None
     reason: str = ""
@@ -36,15 +36,15 @@ class Choice(msgspec.Struct, frozen=True):
 
     @property
     def rejection(self) -> str:
-        """The error text where no runner does it: reason and remedy."""
+        """The error text without a runner: reason and remedy."""
         return f"{self.reason}; {self.remedy}" if self.remedy else self.reason
 
 
 class RunnerRegistry:
-    """The runners of this daemon; each is made when it is first needed, and once."""
+    """The runners of this daemon, each created once, when it is first needed."""
 
     def __init__(self, makers: dict[str, Callable[[], Runner]], order: list[str], rules: list[RunnerRule]) -> None:
-        """Raises ConfigError where `order` or a rule names a runner that `makers` lacks."""
+        """Raises ConfigError if `order` or a rule names a runner that `makers` lacks."""
         self._makers = makers
         self._made: dict[str, Runner] = {}
         self._order = order
@@ -58,10 +58,10 @@ class RunnerRegistry:
     def from_config(
         cls, config: RunnerConfig, *, cpu_slots: int = 1, tools: Path | None = None, cache: Path | None = None
     ) -> RunnerRegistry:
-        """`cpu_slots`: among how many runs the cores are shared; `tools`: the folder of managed tool environments;
+        """`cpu_slots`: number of runs that share the cores; `tools`: the folder of managed tool environments;
         `cache`: the folder of downloads that runs share.
 
-        Raises ConfigError naming the runners known, or the releases.
+        Raises ConfigError naming the known runners or releases.
         """
         rules = Rules.of(config, cache)
         _check_releases(config)
@@ -76,7 +76,7 @@ class RunnerRegistry:
         return cls(makers, config.order, config.rule)
 
     def get(self, name: str) -> Runner:
-        """The runner of that name, in the order or not: its runs are to be found again. Raises ConfigError."""
+        """The runner of a name, also one outside the order, whose runs must be found again. Raises ConfigError."""
         self._check(name, "runner")
         if name not in self._made:
             self._made[name] = self._makers[name]()
@@ -92,11 +92,10 @@ class RunnerRegistry:
         place: str | None = None,
         release: str = BASE,
     ) -> Choice:
-        """Who does this action: the first matching rule's runner, else the first of the order that can.
+        """The runner for an action: the first matching rule's, else the first in the order that can run it.
 
-        `wanted` is a runner that was asked for by name, `place` where the run has its slot (`place_of`),
-        `release` that of the tools that the specification is of. Raises
-        ConfigError for a name that is no runner's.
+        `wanted`: a runner requested by name; `place`: where the run has its slot (`place_of`); `release`: the tools'
+        release that the specification belongs to. Raises ConfigError for an unknown runner.
         """
         rejected: list[tuple[str, Verdict]] = []
         for name in [wanted] if wanted else self._candidates(network, action):
@@ -109,7 +108,7 @@ class RunnerRegistry:
             if verdict.can:
                 return Choice(runner)
             rejected.append((name, verdict))
-        # First those that could do it with another spec: the nearest way out.
+        # Runners that could run it with another spec first: theirs is the simplest remedy.
         rejected.sort(key=lambda each: spec is None or not self.get(each[0]).can(network, action).can)
         why = (
             "; ".join(f"{name}: {verdict.reason.rstrip('.')}" for name, verdict in rejected) or "runner.order is empty"
@@ -118,16 +117,16 @@ class RunnerRegistry:
         return Choice(None, f"no runner can do {network} {action} here ({why})", "; or ".join(remedies))
 
     def names(self) -> list[str]:
-        """Every runner that there is, in the order or not."""
+        """Names of all runners, also of those outside the order."""
         return sorted(self._makers)
 
     def off_host(self) -> list[OffHost]:
-        """The runners that may be chosen and hold no device of this machine."""
+        """The selectable runners whose runs lease no device of this machine."""
         names = dict.fromkeys([*self._order, *(rule.runner for rule in self._rules)])
         return [runner for name in names if isinstance(runner := self.get(name), OffHost)]
 
     def able(self, network: str, action: str, release: str = BASE) -> list[str]:
-        """Names of the runners that can do it with tools of a release, best first."""
+        """Names of the runners that can run an action with tools of a release, in order of preference."""
         return [
             name
             for name in self._candidates(network, action)
@@ -135,12 +134,13 @@ class RunnerRegistry:
         ]
 
     def tool(self, name: str, network: str, action: str, release: str = BASE) -> str:
-        """The tool, version and environment with which a runner would do it; empty where it has none."""
+        """The tool, version and environment that a runner would use; empty without one."""
         runner = self.get(name)
         return runner.tool(network, action, release) if isinstance(runner, Native) else ""
 
     def release(self, network: str, action: str, known: Sequence[str]) -> str | None:
-        """Which of the `known` releases, best first, the best runner for the action has; None where no runner can."""
+        """The first of the `known` releases that the preferred runner for the action has; None if no runner can run
+        it."""
         for name in self._candidates(network, action):
             runner = self.get(name)
             if runner.can(network, action).can:

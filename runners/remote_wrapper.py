@@ -1,4 +1,4 @@
-"""Runs in a container or a cluster job: their wrapper, the claim that lets an attempt start once, how it ended."""
+"""Shared by container and cluster runs: the wrapper, the claim that lets an attempt start only once, recorded ends."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ WRAPPER = "\n".join(
 )
 """The wrapper's text; its comments stay in the file."""
 SIGNALLED = 128
-"""From here on an exit code is a signal's."""
+"""Exit codes from here on mean an end by a signal."""
 DAEMON = "daemon"
-"""In a claim: the daemon has it, so the attempt never starts. Anything else names the run that has it."""
+"""Content of a claim taken by the daemon, so that the attempt never starts. Other content names the run."""
 
 
 def signalled(command: Command) -> str:
-    """Which processes get a SIGTERM first: `all`, or what the launcher has started (`children`)."""
+    """Which processes get SIGTERM first: `all`, or the launcher's `children`."""
     return "all" if command.release == BASE else "children"
 
 
 def open_folder(request: RunRequest) -> None:
-    """Create the run's folder and log. Raises StartFailed where the attempt is claimed or cannot be written."""
+    """Create the run's folder and log. Raises StartFailed if the attempt is claimed or a file cannot be written."""
     run = request.run_folder
     if run.claim.exists():
         raise StartFailed(f"attempt {request.attempt} was claimed by another starter")
@@ -42,13 +42,13 @@ def open_folder(request: RunRequest) -> None:
 
 
 def log_line(request: RunRequest, text: str) -> None:
-    """Append a line of taod to the job's log."""
+    """Append a line by taod to the job's log."""
     with os.fdopen(plain_file.descriptor(request.job_folder.log, os.O_WRONLY | os.O_APPEND), "a") as log:
         log.write(f"[taod] {text}\n")
 
 
 def take_claim(run: RunFolder) -> bool:
-    """Claim the attempt for the daemon, so that it never starts; False where it is claimed already."""
+    """Claim the attempt for the daemon, so that it never starts. Returns False if it is claimed already."""
     run.path.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(run.claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
@@ -60,7 +60,7 @@ def take_claim(run: RunFolder) -> bool:
 
 
 def claimant(run: RunFolder) -> str | None:
-    """Who has the claim: `DAEMON`, or the run as it calls itself; None where it is free."""
+    """The owner of the claim: `DAEMON` or the run's own name; None if it is free."""
     try:
         return plain_file.read(run.claim).decode().strip()
     except FileNotFoundError:
@@ -68,7 +68,7 @@ def claimant(run: RunFolder) -> str | None:
 
 
 def exit_code(run: RunFolder) -> int | None:
-    """The exit code that the wrapper recorded; None before."""
+    """The exit code recorded by the wrapper; None before."""
     try:
         text = plain_file.read(run.exit).decode()
     except FileNotFoundError:
@@ -77,7 +77,7 @@ def exit_code(run: RunFolder) -> int | None:
 
 
 def recorded_end(run: RunFolder) -> Ended | None:
-    """The end that `record_end` has recorded; None before."""
+    """The end recorded by `record_end`; None before."""
     try:
         return msgspec.json.decode(plain_file.read(run.path / "ended.json"), type=Ended)
     except (FileNotFoundError, msgspec.DecodeError):
@@ -85,7 +85,7 @@ def recorded_end(run: RunFolder) -> Ended | None:
 
 
 def record_end(run: RunFolder, ended: Ended) -> Ended:
-    """Record how the engine or the cluster reports the end, before it forgets."""
+    """Record the end as reported by the engine or the cluster, which may drop it. Returns `ended`."""
     aside = run.path / ".ended.json"
     aside.write_bytes(msgspec.json.encode(ended))
     aside.replace(run.path / "ended.json")
@@ -93,7 +93,7 @@ def record_end(run: RunFolder, ended: Ended) -> Ended:
 
 
 def claim_state(run: RunFolder) -> Claim:
-    """Whether a claimed attempt was started and has ended, by its folder."""
+    """State of a claimed attempt, from its folder."""
     if claimant(run) == DAEMON:
         return Claim.NEVER
     return Claim.ENDED if recorded_end(run) is not None or exit_code(run) is not None else Claim.LIVES

@@ -1,4 +1,4 @@
-"""What the rules of taod.toml give a run of one network and action, and where the values of its secrets are."""
+"""Applies the rules of taod.toml to a run of one network and action, and reads its secrets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runners.protocol import StartFailed
 from taod.config import DockerRule, SlurmRule
 
 SHORTEST_SECRET = 8
-"""Characters; a shorter one cannot be masked without masking other text."""
+"""Least number of characters: a shorter secret cannot be masked without masking other text."""
 
 Rule = TypeVar("Rule", DockerRule, SlurmRule)
 
@@ -24,12 +24,12 @@ def matching(rules: Iterable[Rule], network: str, action: str) -> list[Rule]:
 
 
 def environment(rules: Iterable[DockerRule | SlurmRule]) -> dict[str, str]:
-    """The variables of these rules, a later one's over an earlier one's."""
+    """The variables of these rules; later rules override earlier ones."""
     return {name: value for rule in rules for name, value in rule.environment.items()}
 
 
 def sources(rules: Iterable[DockerRule | SlurmRule]) -> dict[str, str]:
-    """Where the secrets of these rules are, by variable."""
+    """Sources of the secrets of these rules, by variable."""
     return {name: source for rule in rules for name, source in rule.secrets.items()}
 
 
@@ -39,7 +39,7 @@ def read_secrets(found: Mapping[str, str]) -> dict[str, str]:
 
 
 def readable_secrets(found: Mapping[str, str]) -> list[str]:
-    """The values of those secrets that can be read now."""
+    """The values of the secrets that can be read now."""
     values = []
     for name, source in found.items():
         with suppress(StartFailed):

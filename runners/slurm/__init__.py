@@ -1,1 +1,1 @@
-"""Runs as jobs of a Slurm cluster over a shared file system. Each file knows one thing of it."""
+"""Runs as jobs of a Slurm cluster over a shared file system."""

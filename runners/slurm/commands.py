@@ -1,4 +1,4 @@
-"""The cluster's own commands: sbatch, squeue, scontrol, sacct, scancel."""
+"""Calls the cluster's commands: sbatch, squeue, scontrol, sacct, scancel."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PROGRAMS = ("sbatch", "squeue", "scontrol", "scancel")
 
 
 class NoCluster(Exception):
-    """The command could not be done; the cluster's own words."""
+    """A command failed; the text is the cluster's own message."""
 
 
 class Commands:
-    """Each method is one process, and raises NoCluster where it fails."""
+    """Each method runs one process and raises NoCluster if it fails."""
 
     def __init__(self, config: SlurmConfig, rules: Rules) -> None:
         found = inherited([*rules.inherit, "SLURM_CONF*"])
@@ -29,13 +29,13 @@ class Commands:
             self._environment["SLURM_CONF"] = config.conf
 
     async def submit(self, options: list[str], script: str, secrets: Mapping[str, str]) -> str:
-        """Hand the script over, with variables that are not written into it; returns the number of the job."""
+        """Submit a script, with secrets as variables of sbatch's environment. Returns the number of the job."""
         answer = await self._run("sbatch", "--parsable", *options, script, further=secrets)
         # `number;cluster`
         return answer.strip().split(";")[0]
 
     async def mine(self) -> list[Seen]:
-        """This user's jobs, those that ended a little while ago included."""
+        """This user's jobs, including recently ended ones."""
         return state.queue(await self._run("squeue", "--me", "--noheader", "--states=all", f"--format={state.FORMAT}"))
 
     async def named(self, name: str) -> list[Seen]:
@@ -44,7 +44,7 @@ class Commands:
         return state.queue(await self._run("squeue", *arguments))
 
     async def one(self, handle: str) -> Seen | None:
-        """The job as the controller, or else the accounting, remembers it."""
+        """The job from the controller, else from the accounting; None if neither knows it."""
         try:
             return state.shown(await self._run("scontrol", "show", "job", "--oneliner", handle))
         except NoCluster as error:
@@ -56,10 +56,11 @@ class Commands:
                 await self._run("sacct", f"--jobs={handle}", "--allocations", "--noheader", "--parsable2", columns)
             )
         except NoCluster:
-            return None  # A cluster without accounting.
+            return None  # a cluster without accounting
 
     async def signal(self, handles: Iterable[str], name: str, *, wrapper_alone: bool = False) -> None:
-        """To every process of the jobs, or to the shell of their batch script alone."""
+        """Send a signal to every process of the jobs, or with `wrapper_alone` only to the shell of their batch
+        scripts."""
         await self._run("scancel", "--batch" if wrapper_alone else "--full", f"--signal={name}", *handles)
 
     async def cancel(self, handles: Iterable[str]) -> None:

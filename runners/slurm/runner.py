@@ -1,4 +1,4 @@
-"""The slurm runner: each run a batch job of the cluster, in a folder that its nodes share with this machine."""
+"""The slurm runner: each run is a batch job of the cluster, in a folder shared by its nodes and this machine."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from taod.config import SlurmConfig
 from taod.watch import FolderWatch
 
 CONFIRMATIONS = 3
-"""Consecutive answers without the job after which it counts as gone."""
+"""Number of consecutive answers without a job after which it counts as ended."""
 RESTARTING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
-"""States of a job whose run has ended and that the cluster will start again."""
+"""States of a job whose run has ended and that the cluster starts again."""
 CLEARING_S = (0.2, 0.5, 1.0, 2.0)
 
 log = logging.getLogger(__name__)
 
 
 class Slurm:
-    """Its runs hold no device of this machine: the cluster queues them, and taod limits their number."""
+    """Its runs lease no device of this machine: the cluster queues them, and taod limits their number."""
 
     name = "slurm"
 
@@ -51,7 +51,7 @@ class Slurm:
         return Verdict(True)
 
     def can_release(self, network: str, action: str, release: str) -> Verdict:
-        """By `release` of taod.toml, or the version in a name in `prefix`; without both it is of 5.0."""
+        """Compares with `release` of taod.toml, else with the version in a name in `prefix`, else with 5.0."""
         version = scripts.release(self._config, network, action)
         has = releases.covering(version)
         if has == release:
@@ -92,7 +92,7 @@ class Slurm:
         try:
             handle = await self._commands.submit(options, str(path), secrets)
         except NoCluster as error:
-            # A job that it accepted nevertheless finds the claim taken, and ends.
+            # If the cluster accepted the job nevertheless, the job finds the claim taken and ends.
             remote_wrapper.take_claim(request.run_folder)
             raise StartFailed(f"the cluster does not accept the run: {error}") from error
         remote_wrapper.log_line(request, f"job {handle} of the cluster")
@@ -135,13 +135,13 @@ class Slurm:
         return ended
 
     async def _until_over(self, handle: str, request: RunRequest) -> tuple[int | None, Seen | None]:
-        """Wait until the run has recorded its exit code or the cluster reports its end; return both."""
+        """Wait until the run has recorded its exit code or the cluster reports its end. Returns both."""
         run, name = request.run_folder, scripts.name_of(request)
         reports: list[Seen | None] = []
         reason = ""
         async with FolderWatch(run.path) as watch:
 
-            def heard(seen: Seen | None) -> None:
+            def update(seen: Seen | None) -> None:
                 nonlocal reason
                 if seen is not None and seen.state == "PENDING" and seen.reason not in ("", reason):
                     reason = seen.reason
@@ -151,19 +151,19 @@ class Slurm:
                     reports.extend([seen] * (1 if seen is None else CONFIRMATIONS))
                     watch.wake()
 
-            self._watcher.watch(name, heard)
+            self._watcher.watch(name, update)
             try:
                 while (code := remote_wrapper.exit_code(run)) is None and len(reports) < CONFIRMATIONS:
                     await watch.changed()
             finally:
-                self._watcher.leave(heard)
+                self._watcher.leave(update)
         return code, next((each for each in reversed(reports) if each is not None), None)
 
     async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:
         handle = identity.handle or ""
         try:
             if remote_wrapper.claimant(request.run_folder) is None:
-                # It has not started; if it is just starting, the cluster's own SIGTERM reaches it.
+                # It has not started, or is just starting: then the cluster's own SIGTERM reaches it.
                 await self._commands.cancel([handle])
             elif force:
                 await self._commands.signal([handle], "KILL")
@@ -176,7 +176,7 @@ class Slurm:
                 raise
 
     async def _final(self, handle: str, name: str) -> Seen | None:
-        """The final state on the cluster, which it does not report before it has cleaned up."""
+        """The final state on the cluster, which reports it only after its cleanup."""
         seen = await self._commands.one(handle)
         for pause in CLEARING_S:
             if seen is None or seen.state != "COMPLETING":
@@ -186,7 +186,7 @@ class Slurm:
         return seen if seen is not None and seen.name == name else None
 
     async def _known(self, request: RunRequest) -> Seen | None:
-        """The job of this attempt, if the cluster knows it."""
+        """The cluster's job of this attempt; None if the cluster does not know one."""
         try:
             found = await self._commands.named(scripts.name_of(request))
         except NoCluster as error:

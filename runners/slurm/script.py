@@ -35,7 +35,7 @@ class Resources(msgspec.Struct, frozen=True):
 
 
 def name_of(request: RunRequest) -> str:
-    """The run's name on the cluster, by which a later daemon finds it."""
+    """The name of the cluster job, by which a later daemon finds it."""
     return f"taod-{request.job_id}-{request.attempt}"
 
 
@@ -59,7 +59,7 @@ def release(config: SlurmConfig, network: str, action: str) -> str:
 
 
 def secrets(config: SlurmConfig, network: str, action: str) -> dict[str, str]:
-    """Where the secrets of a run are, by variable."""
+    """Sources of a run's secrets, by variable."""
     return rules.sources(rules.matching(config.rule, network, action))
 
 
@@ -88,7 +88,7 @@ def options(request: RunRequest, config: SlurmConfig) -> list[str]:
 
 
 def environment(request: RunRequest, config: SlurmConfig, given: Rules) -> dict[str, str]:
-    """What taod sets for the tool, without secrets; the cluster decides which GPUs it sees."""
+    """Variables that taod sets for the tool, without secrets; the cluster sets the visible GPUs."""
     command = request.command
     extra = given.extra | rules.environment(rules.matching(config.rule, command.network, command.action))
     caches = given.caches() if given.cache_for_all else {}
@@ -96,7 +96,7 @@ def environment(request: RunRequest, config: SlurmConfig, given: Rules) -> dict[
 
 
 def script(request: RunRequest, config: SlurmConfig, given: Rules) -> str:
-    """A batch script: environment, set-up, and the wrapper around the tool. Secrets come by sbatch's environment."""
+    """The batch script: environment, set-up, and the tool in its wrapper. Secrets come from sbatch's environment."""
     wanted = resources(config, request.command.network, request.command.action)
     lines = ["#!/bin/sh", *ports.SHELL.splitlines()]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in environment(request, config, given).items()]

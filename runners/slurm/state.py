@@ -1,4 +1,4 @@
-"""States of cluster jobs, read from the output of its commands, and the meaning of each end. Pure."""
+"""Parses states of cluster jobs from the commands' output, and explains their ends. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import msgspec
 from runners.protocol import Ended
 
 FORMAT = "%i|%j|%T|%r"
-"""Of squeue: number, name, state, reason."""
+"""Output format of squeue: number, name, state, reason."""
 LIVING = frozenset(
     {"PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "RESIZING", "SIGNALING"}
     | {"STAGE_OUT", "STOPPED", "SPECIAL_EXIT", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD"}
 )
-"""States of a job that continues; all others are its end."""
+"""States of a job that has not ended."""
 MEANINGS = {
     "BOOT_FAIL": "its node did not boot",
     "CANCELLED": "it was cancelled on the cluster",
@@ -24,11 +24,11 @@ MEANINGS = {
     "PREEMPTED": "it was pre-empted on the cluster",
     "TIMEOUT": "it passed its time limit on the cluster (runner.slurm.time)",
 }
-"""How the cluster itself ends a job."""
+"""Explanations of ends caused by the cluster, by state."""
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """One job as the cluster sees it."""
+    """One job as reported by the cluster."""
 
     number: str
     name: str
@@ -52,7 +52,7 @@ def queue(text: str) -> list[Seen]:
 
 
 def shown(text: str) -> Seen | None:
-    """The line of `scontrol show job -o`; None where it knows no such job."""
+    """The job in the line of `scontrol show job -o`; None if it knows no such job."""
     fields = dict(re.findall(r"(\w+)=(\S*)", text))
     if "JobState" not in fields:
         return None
@@ -66,7 +66,7 @@ def shown(text: str) -> Seen | None:
 
 
 def accounted(text: str) -> Seen | None:
-    """The first line of `sacct -X -n -P -o JobIDRaw,JobName,State,ExitCode`; None where there is none."""
+    """The job in the first line of `sacct -X -n -P -o JobIDRaw,JobName,State,ExitCode`; None without a line."""
     for line in text.splitlines():
         fields = line.split("|")
         if len(fields) == 4 and fields[2]:
@@ -76,7 +76,7 @@ def accounted(text: str) -> Seen | None:
 
 
 def ended(seen: Seen | None, recorded: int | None, handle: str) -> Ended:
-    """How a run ended that the cluster does not run any more; `recorded` is what its wrapper wrote."""
+    """How a run ended. `seen`: the cluster's last report, if any; `recorded`: the exit code written by the wrapper."""
     if seen is None:
         why = "" if recorded is not None else f"the cluster knows nothing of job {handle} any more"
         return Ended(recorded, why)
@@ -89,7 +89,7 @@ def ended(seen: Seen | None, recorded: int | None, handle: str) -> Ended:
 
 
 def _code(text: str) -> int | None:
-    """Of `code:signal`."""
+    """The exit code in `code:signal`."""
     match = re.fullmatch(r"(\d+):(\d+)", text)
     if match is None:
         return None

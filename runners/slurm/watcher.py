@@ -1,4 +1,4 @@
-"""The watch over all runs that are on the cluster: one question for all of them at a gentle interval."""
+"""Watches all runs on the cluster with one query for all of them at an interval."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runners.slurm.commands import Commands, NoCluster
 from runners.slurm.state import Seen
 from taod.backoff import Backoff
 
-Hear = Callable[[Seen | None], None]
+Listener = Callable[[Seen | None], None]
 
 log = logging.getLogger(__name__)
 
@@ -21,22 +21,22 @@ class Watcher:
     def __init__(self, commands: Commands, interval_s: float) -> None:
         self._commands = commands
         self._interval_s = interval_s
-        self._heard: dict[Hear, str] = {}
-        """Who listens, and to what is said of which job; several may listen to one."""
+        self._listeners: dict[Listener, str] = {}
+        """Listener → name of its job; several listeners may share a job."""
         self._task: asyncio.Task[None] | None = None
 
-    def watch(self, name: str, heard: Hear) -> None:
-        """`heard` is called with what the cluster says of the job of that name: None where it does not list it.
+    def watch(self, name: str, listener: Listener) -> None:
+        """Call `listener` after each query with the job of this name, or with None if the cluster does not list it.
 
-        By name: a controller that lost its state numbers its jobs from the start again.
+        Jobs are identified by name: a controller that lost its state reuses numbers.
         """
-        self._heard[heard] = name
+        self._listeners[listener] = name
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._ask(), name="slurm watcher")
 
-    def leave(self, heard: Hear) -> None:
-        self._heard.pop(heard, None)
-        if not self._heard and self._task is not None:
+    def leave(self, listener: Listener) -> None:
+        self._listeners.pop(listener, None)
+        if not self._listeners and self._task is not None:
             self._task.cancel()
             self._task = None
 
@@ -44,8 +44,8 @@ class Watcher:
         answered, backoff = True, Backoff()
         while True:
             await asyncio.sleep(self._interval_s)
-            # Those that came while it was asked may be too young to be in the answer.
-            asked = list(self._heard.items())
+            # Jobs of listeners added during the query may be missing from the answer.
+            asked = list(self._listeners.items())
             try:
                 seen = {one.name: one for one in await self._commands.mine()}
             except NoCluster as error:
@@ -58,8 +58,8 @@ class Watcher:
                 continue
             answered = True
             backoff.reset()
-            for heard, name in asked:
+            for listener, name in asked:
                 try:
-                    heard(seen.get(name))
+                    listener(seen.get(name))
                 except Exception:
-                    log.exception("how job %s is on the cluster was not taken", name)
+                    log.exception("the state of job %s on the cluster could not be handled", name)

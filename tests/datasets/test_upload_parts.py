@@ -220,13 +220,13 @@ async def test_what_waits_too_long_is_given_up(root, dataset, archive, tmp_path)
     await send(intake, dataset, archive, 0, 50)
     folder = root.incoming / f"part-{dataset.id}"
     gone = asyncio.Event()
-    real = intake._partials.drop
+    real = intake._resumable.drop
 
     async def dropped(dataset_id: str) -> None:
         await real(dataset_id)
         gone.set()
 
-    intake._partials.drop = dropped
+    intake._resumable.drop = dropped
     await asyncio.wait_for(gone.wait(), PATIENCE_S)
     assert not folder.exists()
     assert intake.progress(dataset.id) is None
