@@ -1,4 +1,4 @@
-"""Writes small files whole or not at all."""
+"""Writes small files atomically."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 
 
 def write(path: Path, content: bytes, *, durable: bool = True, mode: int = 0o666) -> None:
-    """Replace a file, or create it with its folder: a reader finds its old or its new content, never a part.
+    """Replace a file, or create it with its folder; readers see its old or its new content, never a part.
 
-    `durable`: also after a power cut. `mode`: the permissions of the new file, less the umask.
+    `durable`: flush to disk, so that this also holds after a power cut. `mode`: the new file's permissions, less the
+    umask.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.new")

@@ -1,5 +1,5 @@
-"""The policy of retries: which errors pass (a full disk, a locked database, an engine that restarts), the delays
-before the next attempt, and one entry in the log for an error that repeats."""
+"""The retry policy: which errors are transient (a full disk, a locked database, an engine that restarts), the delay
+before the next attempt, and one log entry for a repeated error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PRIMARY = 0xFF
 
 
 def passes(error: BaseException) -> bool:
-    """Whether an error may pass by itself, so that another attempt can succeed."""
+    """Whether an error is transient, so that another attempt can succeed."""
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", None)
         return isinstance(error, sqlite3.OperationalError) if code is None else code & _PRIMARY in _PASSING_SQLITE
@@ -53,7 +53,7 @@ class Backoff:
         self._reported: str | None = None
 
     def next_s(self) -> float:
-        """Count a failure; seconds until the next attempt."""
+        """Count a failure. Returns the seconds until the next attempt."""
         self.failures += 1
         return min(self._first_s * 2.0 ** (min(self.failures, 32) - 1), self._longest_s)
 
@@ -62,13 +62,13 @@ class Backoff:
         await asyncio.sleep(self.next_s())
 
     def report(self, log: logging.Logger, error: BaseException, message: str, *arguments: object) -> None:
-        """Log an error with its traceback, unless it is the last one again."""
+        """Log an error with its traceback, unless it equals the last one."""
         what = f"{type(error).__name__}: {error}"
         if what != self._reported:
             self._reported = what
             log.error(message, *arguments, exc_info=error)
 
     def reset(self) -> None:
-        """An attempt succeeded."""
+        """Reset the delay after a successful attempt."""
         self.failures = 0
         self._reported = None

@@ -1,4 +1,4 @@
-"""The one clock: wall time for records, monotonic time for durations. Tests pass a clock of their own."""
+"""The clock: wall time for records, monotonic time for durations. Tests pass their own clock."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the daemon asks of time."""
+    """Interface of a clock."""
 
     def time(self) -> float:
         """Seconds since the epoch."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never go back; only differences mean something."""
+        """Monotonic seconds; only differences are meaningful."""
         ...
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's clock."""
 
     def time(self) -> float:
         return time.time()
@@ -30,7 +30,7 @@ class SystemClock:
 
 
 def seconds_of(text: str) -> float:
-    """Seconds since the epoch of what `iso` wrote."""
+    """Seconds since the epoch; the inverse of `iso`."""
     return datetime.fromisoformat(text).timestamp()
 
 

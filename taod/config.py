@@ -1,4 +1,4 @@
-"""taod.toml: every key, its default and its limits; where the file is looked for; how the environment overrides it."""
+"""taod.toml: its keys, defaults and limits, the search for the file, and overrides by environment variables."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ FILENAME = "taod.toml"
 class ServerConfig(msgspec.Struct, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: Port = 8470
-    """0: a free one, written to daemon.json."""
+    """0: a free port, written to daemon.json."""
     allow_remote: bool = False
     """Without it a host that is not loopback is rejected."""
     allowed_hosts: list[str] = []
-    """Names that clients may use in the Host header beside the bound one."""
+    """Further names that clients may use in the Host header."""
     connections: Annotated[int, Meta(ge=16)] = 1000
-    """Open at once; fewer where the limit of open files leaves less. An idle one is closed for a new one."""
+    """Most open connections; fewer if the limit of open files is lower. An idle one is closed for a new one."""
     connections_per_peer: Annotated[int, Meta(ge=4)] = 400
-    """Of one address; of one account on this machine."""
+    """Most connections of one address, or of one account on this machine."""
     head_bytes: Annotated[int, Meta(ge=4096)] = 65_536
-    """Of a request's line and headers."""
+    """Most bytes of a request's line and headers."""
     head_s: Positive = 15.0
-    """Seconds in which they must arrive."""
+    """Seconds within which the request's line and headers must arrive."""
     silence_s: Positive = 120.0
-    """Seconds after which a client is disconnected that neither sends the rest of its body nor reads its answer."""
+    """Seconds after which a client that neither sends the rest of its body nor reads its answer is disconnected."""
     login_days: NotNegative = 30.0
-    """Days for which a token of the login endpoint is valid; 0: without end."""
+    """Days for which a token of the login endpoint is valid; 0: for ever."""
     streams_per_user: Slots = 128
-    """Event streams and followed logs of one user."""
+    """Most event streams and followed logs of one user."""
 
 
 class StorageConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -58,29 +58,29 @@ class StorageConfig(msgspec.Struct, forbid_unknown_fields=True):
     link_roots: list[str] = msgspec.field(default_factory=lambda: ["~"])
     """Folders below which a local folder may be registered as a dataset or as weights."""
     keep_free_bytes: Count = 100 * 1024**2
-    """Of the root's disk: uploads leave this much free, so that the store can still write."""
+    """Bytes of the root's disk that uploads leave free, so that the store can still write."""
     backup_hours: NotNegative = 24.0
-    """Hours between two copies of the database, below the root; 0: none but by `taod backup`."""
+    """Hours between two copies of the database, kept below the root; 0: copies only by `taod backup`."""
     backup_keep: Slots = 7
-    """Copies that are kept."""
+    """Number of copies that are kept."""
     link_check_s: Positive = 10.0
     """Seconds for which the last inspection of a linked folder counts as current."""
 
 
 class DevicesConfig(msgspec.Struct, forbid_unknown_fields=True):
     cpu_slots: Count = 1
-    """Slots where there is no GPU."""
+    """Slots on a machine without a GPU."""
     cpu_beside_gpus: bool = False
-    """Offer the CPU slots on a machine that has GPUs too."""
+    """Offer the CPU slots on a machine with GPUs too."""
     gpus: bool = True
-    """False: leave the GPUs alone."""
+    """False: do not use GPUs."""
     slots_per_gpu: Slots = 1
     exclude: list[str] = []
     """UUIDs or indices of GPUs that are never leased."""
     foreign: Literal["busy", "ignore"] = "busy"
-    """Whether a process that is not taod's makes its GPU busy."""
+    """`busy`: a GPU with a foreign process is not leased."""
     min_free_memory: Count = 0
-    """Bytes that must be free on a GPU before a run is started there; 0: no bound."""
+    """Bytes that must be free on a GPU before a run starts there; 0: no bound."""
     telemetry_s: Positive = 2.0
     """Seconds between readings of utilisation, memory, temperature and power, while a client listens."""
 
@@ -89,19 +89,19 @@ class SchedulerConfig(msgspec.Struct, forbid_unknown_fields=True):
     grace_s: Positive = 15.0
     """Seconds from SIGTERM to SIGKILL."""
     ageing_s_per_point: NotNegative = 3600.0
-    """A waiting job gains a point of priority over jobs that come this much later, in seconds; 0: none."""
+    """Seconds of waiting for which a job gains one point of priority over later jobs; 0: no ageing."""
     max_running: Count = 0
-    """Jobs on devices at once, of all users together; 0: as many as there are slots."""
+    """Most jobs on devices at once, of all users together; 0: as many as there are slots."""
     max_running_per_user: Count = 0
-    """Of one user; 0: no limit."""
+    """Most jobs of one user on devices at once; 0: no limit."""
     max_queued_per_user: Count = 0
-    """Jobs of one user that have not started; more are rejected. 0: no limit."""
+    """Most jobs of one user that have not started; more are rejected. 0: no limit."""
     exclusive: list[str] = []
-    """Actions whose runs get their devices alone where slots_per_gpu is more than 1."""
+    """Actions whose runs do not share their devices if slots_per_gpu is more than 1."""
 
 
 class SupervisionRule(msgspec.Struct, forbid_unknown_fields=True):
-    """For the first rule that matches, what it names wins over `[supervision]`; `*` and `?` are wildcards."""
+    """The first matching rule overrides `[supervision]` with its keys; `*` and `?` are wildcards."""
 
     network: str = "*"
     action: str = "*"
@@ -116,23 +116,23 @@ class SupervisionRule(msgspec.Struct, forbid_unknown_fields=True):
 
 class SupervisionConfig(msgspec.Struct, forbid_unknown_fields=True):
     sample_s: Positive = 10.0
-    """Seconds between samples of what runs use (CPU, memory); `devices.telemetry_s` while a client listens."""
+    """Seconds between samples of runs' CPU and memory usage; `devices.telemetry_s` while a client listens."""
     memory_bytes: Count = 0
-    """Memory that the processes of a run may use together; 0: no limit. Needs control groups."""
+    """Memory limit of all processes of a run together; 0: no limit. Needs control groups."""
     wall_s: NotNegative = 0.0
     """Seconds after which a run is ended; 0: never."""
     stall_s: NotNegative = 1800.0
     """Seconds without a line of log or status after which a run counts as stalled; 0: never."""
     stall: Literal["warn", "kill"] = "warn"
-    """What is done with a stalled run."""
+    """Reaction to a stalled run."""
     retries: Count = 0
     """Retries of a run that ended in one of `retry_exits`; train and retrain continue from a checkpoint."""
     retry_exits: list[int | str] = []
-    """Exit codes, signals ("SIGKILL") and causes: "oom", "lost" (its GPU), "stall", "unknown"."""
+    """Exit codes, signals ("SIGKILL") and causes: "oom", "lost" (the GPU was lost), "stall", "unknown"."""
     backoff_s: Positive = 30.0
-    """Seconds before the first new try; twice as many before each further one, an hour at most."""
+    """Seconds before the first retry; doubled for each further one, up to an hour."""
     log_bytes: Count = 4 * 1024**3
-    """Disk that a run's log may take; beyond it, its middle is given up. 0: no limit."""
+    """Disk space of a run's log; beyond it, the log's middle is dropped. 0: no limit."""
     log_keep_days: Count = 0
     """Days after which the log of an ended job is deleted; 0: never."""
     rule: list[SupervisionRule] = []
@@ -157,26 +157,27 @@ Variables = dict[str, str]
 
 
 class DockerRule(msgspec.Struct, forbid_unknown_fields=True):
-    """What containers of some networks and actions get; all rules that match apply, a later one over an earlier."""
+    """Settings of containers of some networks and actions. All matching rules apply; later ones override earlier
+    ones."""
 
     network: str = "*"
     action: str = "*"
     environment: Variables = {}
     secrets: Variables = {}
-    """Variable -> where its value is: the path of a file, or `$NAME` of the daemon's environment."""
+    """Variable -> source of its value: the path of a file, or `$NAME` of the daemon's environment."""
     mounts: list[str] = []
-    """Folders and files, as `docker run --volume` takes them: `/srv/weights`, `/srv/bert:/root/bert:ro`."""
+    """Folders and files in the form of `docker run --volume`: `/srv/weights`, `/srv/bert:/root/bert:ro`."""
     network_mode: str | None = None
-    """Over `runner.docker.network`."""
+    """Overrides `runner.docker.network`."""
     entrypoint: list[str] | None = None
-    """Words before the tool's command line, as the image's own entry point; it must exec what follows."""
+    """Words before the tool's command line, such as the image's entry point, which must exec the rest."""
     release: str | None = None
-    """The release of the image's tools, where its tag does not name it."""
+    """The release of the image's tools, if its tag does not name it."""
 
 
 class DockerConfig(msgspec.Struct, forbid_unknown_fields=True):
     socket: str = ""
-    """Where the engine answers, as `unix:///run/podman/podman.sock`; empty: DOCKER_HOST, else the usual places."""
+    """URL of the engine, such as `unix:///run/podman/podman.sock`; empty: DOCKER_HOST, else the usual sockets."""
     images: dict[str, str] = msgspec.field(
         default_factory=lambda: {
             "tlt-tf1": "nvcr.io/nvidia/tao/tao-toolkit:5.0.0-tf1.15.5",
@@ -186,27 +187,27 @@ class DockerConfig(msgspec.Struct, forbid_unknown_fields=True):
             "tao-ds": "nvcr.io/nvidia/tao/tao-toolkit:5.0.0-data-services",
         }
     )
-    """The image of each kind."""
+    """Kind of image -> image."""
     pull: Literal["never", "missing", "always"] = "never"
-    """Whether a run may download its image (8 GB and more); `never`: only images that are there are used."""
+    """Whether a run may download its image (8 GB and more); `never`: only present images are used."""
     network: str = "none"
-    """Network of the containers, as `docker run --network` takes it."""
+    """Network of the containers, in the form of `docker run --network`."""
     user: str = ""
-    """`uid:gid` of the runs; empty: the daemon's own, so that results are the user's."""
+    """`uid:gid` of the runs; empty: the daemon's, so that the user owns the results."""
     userns: str = ""
     """User namespace mode; `keep-id` for a rootless podman."""
     shm_size: str = "16g"
     memory: str = ""
-    """Memory that a run may use, `32g`; empty: all."""
+    """Memory limit of a run, `32g`; empty: none."""
     ulimits: dict[str, int] = msgspec.field(default_factory=lambda: {"memlock": -1, "stack": 67108864})
-    """Limits by name, as `docker run --ulimit` takes them; -1: none."""
+    """Limits by name, as for `docker run --ulimit`; -1: none."""
     keep: bool = False
     """Keep ended containers for inspection."""
     rule: list[DockerRule] = []
 
 
 class SlurmRule(msgspec.Struct, forbid_unknown_fields=True):
-    """What some networks and actions ask for instead; every rule that matches applies, a later one over an earlier."""
+    """Settings of some networks and actions. All matching rules apply; later ones override earlier ones."""
 
     network: str = "*"
     action: str = "*"
@@ -220,7 +221,7 @@ class SlurmRule(msgspec.Struct, forbid_unknown_fields=True):
     options: list[str] | None = None
     environment: Variables = {}
     secrets: Variables = {}
-    """Variable -> where its value is, as in `runner.docker.rule`; handed over by the environment of sbatch."""
+    """Variable -> source of its value, as in `runner.docker.rule`; passed in sbatch's environment."""
     setup: str | None = None
     prefix: list[str] | None = None
     release: str | None = None
@@ -228,36 +229,36 @@ class SlurmRule(msgspec.Struct, forbid_unknown_fields=True):
 
 class SlurmConfig(msgspec.Struct, forbid_unknown_fields=True):
     conf: str = ""
-    """The cluster's slurm.conf; empty: SLURM_CONF, else the usual place."""
+    """Path of the cluster's slurm.conf; empty: SLURM_CONF, else the usual path."""
     max_jobs: Slots = 16
-    """Runs that are given to the cluster at once; further ones wait in taod's own queue."""
+    """Most runs submitted to the cluster at once; further ones wait in taod's queue."""
     max_gpus: Count = 8
-    """The most GPUs that a run may ask for."""
+    """Most GPUs of a run."""
     partition: str = ""
     account: str = ""
     qos: str = ""
     time: str = ""
-    """Time limit, as sbatch takes it: `2-00:00:00`."""
+    """Time limit in the form of sbatch: `2-00:00:00`."""
     cpus: Count = 0
     """CPUs for each GPU, or for a run without one; 0: the cluster's default."""
     memory: str = ""
-    """Memory of the node for a run, `64G`."""
+    """Memory per node of a run, `64G`."""
     gres: str = "gpu"
-    """The generic resource that a GPU is: `gpu`, `gpu:a100`; empty: ask for none."""
+    """Generic resource of a GPU: `gpu`, `gpu:a100`; empty: request none."""
     options: list[str] = []
-    """More of sbatch: `["--exclusive"]`."""
+    """Further options of sbatch: `["--exclusive"]`."""
     path: list[str] = []
-    """Folders on the nodes that are searched for `<network>` executables first."""
+    """Folders on the nodes in which `<network>` executables are searched first."""
     setup: str = ""
-    """Shell lines before the tool, as `module load cuda`."""
+    """Shell lines before the tool, such as `module load cuda`."""
     prefix: list[str] = []
-    """Words before the tool's command line, as `["apptainer", "exec", "--nv", "/shared/tao.sif"]`."""
+    """Words before the tool's command line, such as `["apptainer", "exec", "--nv", "/shared/tao.sif"]`."""
     release: str = ""
-    """The release of the tools on the cluster; empty: of the version in a name in `prefix`, else 5.0."""
+    """The release of the tools on the cluster; empty: from the version in a name in `prefix`, else 5.0."""
     requeue: bool = False
-    """Let the cluster start a pre-empted run again from its beginning; else it ends, and a resume continues it."""
+    """Let the cluster restart a preempted run from its beginning; otherwise it ends, and a resume continues it."""
     poll_s: Positive = 5.0
-    """Seconds between questions to the cluster, one for all runs."""
+    """Seconds between queries of the cluster, one for all runs."""
     rule: list[SlurmRule] = []
 
 
@@ -266,14 +267,14 @@ _PLACES = ["LD_LIBRARY_PATH", "TEMP", "TMP", "TMPDIR", "XDG_CACHE_HOME"]
 _PROXIES = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"]
 _FAMILIES = ["CUDA_*", "HF_*", "LC_*", "NCCL_*", "NVIDIA_*", "OMP_*", "PYTORCH_*", "SSL_*", "TAO_*", "TLT_*"]
 INHERIT = (*_USER, *_PLACES, *_PROXIES, *_FAMILIES)
-"""The rest (PYTHONPATH, a virtual environment, credentials) is the daemon's own."""
+"""Other variables (PYTHONPATH, a virtual environment, credentials) are not inherited by default."""
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 LEASED = frozenset({"CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"})
-"""Which devices a run sees is decided by its lease."""
+"""Variables that taod sets from the run's lease."""
 
 
 class RunnerRule(msgspec.Struct, forbid_unknown_fields=True):
-    """The first rule that matches wins over `order`; `*` and `?` are wildcards."""
+    """The first matching rule overrides `order`; `*` and `?` are wildcards."""
 
     runner: str
     network: str = "*"
@@ -282,13 +283,14 @@ class RunnerRule(msgspec.Struct, forbid_unknown_fields=True):
 
 class RunnerConfig(msgspec.Struct, forbid_unknown_fields=True):
     order: list[str] = msgspec.field(default_factory=lambda: ["docker", "native", "embedded"])
-    """The first that can do an action does it."""
+    """Runners in order of preference: the first that can run an action is used."""
     inherit: list[str] = msgspec.field(default_factory=lambda: list(INHERIT))
-    """Environment variables of the daemon that local runs and the cluster's commands get: names, prefixes with `*`."""
+    """The daemon's environment variables that local runs and the cluster's commands inherit: names, prefixes with
+    `*`."""
     environment: dict[str, str] = {}
-    """Environment variables of every run, over taod's own: `{TELEMETRY_OPT_OUT = "no"}`."""
+    """Environment variables of every run; they override taod's: `{TELEMETRY_OPT_OUT = "no"}`."""
     cache: str = ""
-    """Where runs keep what they download (HF_HOME, TORCH_HOME, XDG_CACHE_HOME); empty: `cache` below the root."""
+    """Folder for downloads of runs (HF_HOME, TORCH_HOME, XDG_CACHE_HOME); empty: `cache` below the root."""
     docker: DockerConfig = msgspec.field(default_factory=DockerConfig)
     native: NativeConfig = msgspec.field(default_factory=NativeConfig)
     embedded: EmbeddedConfig = msgspec.field(default_factory=EmbeddedConfig)
@@ -305,57 +307,57 @@ class ToolsConfig(msgspec.Struct, forbid_unknown_fields=True):
 
 class SpecsConfig(msgspec.Struct, forbid_unknown_fields=True):
     strict: bool = False
-    """Reject parameters that no table has, instead of keeping them with a warning."""
+    """Reject unknown parameters instead of keeping them with a warning."""
     checkpoint: Literal["latest", "best"] = "latest"
-    """Which checkpoint of a training the jobs after it work on: of the highest epoch, or of the best metric."""
+    """The checkpoint of a training that later jobs use: of the highest epoch, or of the best metric."""
 
 
 class DatasetsConfig(msgspec.Struct, forbid_unknown_fields=True):
     check: Literal["auto", "off"] = "auto"
-    """Check all files of a dataset after each upload or link, beside everything else; or only when asked."""
+    """`auto`: check all files of a dataset in the background after each upload or link; `off`: only on request."""
     check_after_s: Annotated[float, Meta(ge=0)] = 2.0
-    """Seconds of quiet after an upload before its check begins."""
+    """Seconds without another upload before the check starts."""
 
 
 class AutomlConfig(msgspec.Struct, forbid_unknown_fields=True):
     max_parallel: Count = 0
-    """Trials of one sweep that may be open at once; 0: as many as the devices take."""
+    """Most open trials of one sweep; 0: as many as the devices can run."""
     value: Literal["last", "best"] = "last"
-    """Which epoch's metric is a trial's worth: the last one's, whose checkpoint jobs after it work on, or the best."""
+    """The epoch whose metric is a trial's value: the last, whose checkpoint later jobs use, or the best."""
     minimise: list[str] = []
     maximise: list[str] = []
-    """Metrics whose direction the catalogue does not know, or that are to be taken the other way."""
+    """Metrics to minimise or maximise, if the catalogue does not know their direction or has the other one."""
     patience: Count = 0
-    """A sweep ends when so many trials after the best brought nothing better; 0: never for that."""
+    """Trials without improvement after which a sweep ends; 0: no such limit."""
     max_epochs: Count = 0
-    """Epochs that a sweep may train in all; 0: as many as its algorithm wants."""
+    """Most epochs of all trials of a sweep; 0: no limit but the algorithm's."""
     max_hours: Annotated[float, Meta(ge=0)] = 0.0
-    """Hours after which a sweep begins no more trials; 0: no end."""
+    """Hours after which a sweep starts no more trials; 0: no limit."""
     population: Annotated[int, Meta(ge=2)] = 4
     """Members of a population based training."""
     try_default: bool = True
-    """The first trial is the specification itself, so that a sweep is never worse than no sweep."""
+    """Use the specification itself as the first trial, so that a sweep is never worse than no sweep."""
 
 
 class LimitsConfig(msgspec.Struct, forbid_unknown_fields=True):
     body_bytes: Slots = 256 * 1024
-    """Of a JSON body, other than a specification's."""
+    """Most bytes of a JSON body, except a specification."""
     spec_bytes: Slots = 2 * 1024**2
-    """Of a specification, in any format."""
+    """Most bytes of a specification in any format."""
     document_values: Slots = 20_000
-    """Values in one body, also those that references repeat."""
+    """Most values in one body, including those repeated by references."""
     document_depth: Annotated[int, Meta(ge=8, le=200)] = 64
-    """Lists and mappings in each other."""
+    """Most levels of nested lists and mappings."""
     parse_s: Positive = 5.0
-    """Seconds that reading a body may take."""
+    """Most seconds for parsing a body."""
     upload_bytes: Slots = 512 * 1024**3
     archive_bytes: Slots = 1024 * 1024**3
-    """Of everything that an archive unpacks to."""
+    """Most bytes to which an archive may unpack."""
     archive_files: Slots = 20_000_000
     archive_ratio: Positive = 200.0
-    """Unpacked bytes for each packed one, counted from the first 64 MiB on."""
+    """Most unpacked bytes for each packed one; checked beyond 64 MiB."""
     upload_expiry_s: Positive = 86_400.0
-    """Seconds that an upload in parts waits for its next one."""
+    """Seconds for which an upload in parts waits for its next part."""
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True):
@@ -387,7 +389,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
 
     @property
     def cache_folder(self) -> Path:
-        """The folder in which runs keep what they download, absolute."""
+        """The folder for downloads of runs, absolute."""
         chosen = self.runner.cache
         return Path(chosen).expanduser().absolute() if chosen else Root(self.root).cache
 
@@ -398,9 +400,9 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def find(explicit: Path | None = None) -> Path | None:
-    """The file to read: `explicit`, else ./taod.toml, else the one in the user's config folder, else none.
+    """The file to read: `explicit`, else ./taod.toml, else the one in the user's config folder, else None.
 
-    Raises ConfigError when `explicit` is no file.
+    Raises ConfigError if `explicit` is not a file.
     """
     if explicit is not None:
         if not explicit.is_file():
@@ -458,7 +460,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
 
 
 def _value(text: str) -> Any:
-    """A value of the environment reads as TOML does (true, 3, [..]); what is no TOML is a string."""
+    """The value of an environment variable: parsed as TOML (true, 3, [..]), otherwise a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -484,7 +486,7 @@ def _convert(document: dict[str, Any], origin: str) -> Config:
 
 
 def _wrong_variable(runner: RunnerConfig) -> str:
-    """What is wrong with the first name in `runner.inherit` or `runner.environment` that cannot be used, or empty."""
+    """The fault of the first invalid name in `runner.inherit` or `runner.environment`; empty without one."""
     for pattern in runner.inherit:
         if not re.fullmatch(rf"{_VARIABLE}\*?", pattern):
             return f"runner.inherit: {pattern!r} is no variable's name; write it as 'NAME', or 'PREFIX_*'"
@@ -510,7 +512,7 @@ def _wrong_names(key: str, variables: Variables) -> str:
 
 
 def _wrong_rule(key: str, rule: DockerRule | SlurmRule) -> str:
-    """What is wrong with the variables, secrets, mounts and words of a rule, or empty."""
+    """The first fault in a rule's variables, secrets, mounts or network mode; empty without one."""
     names = dict.fromkeys(rule.secrets, MASK)
     if wrong := _wrong_names(f"{key}: environment", rule.environment) or _wrong_names(f"{key}: secrets", names):
         return wrong
@@ -531,7 +533,7 @@ def _wrong_rule(key: str, rule: DockerRule | SlurmRule) -> str:
 
 
 def _unknown(document: Any, kind: Any, prefix: str) -> str | None:
-    """The first key that the tables lack, with the nearest one that they have."""
+    """Message about the first unknown key, with the nearest known one; None without an unknown key."""
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(document, dict)):
         return None
     hints = get_type_hints(kind)

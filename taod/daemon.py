@@ -1,6 +1,6 @@
-"""The daemon as a process: one a root (a lock), a bound socket, daemon.json, uvicorn, and a quiet end.
+"""The daemon process: a lock on its root, a bound socket, daemon.json, uvicorn, and an orderly shutdown.
 
-It wires nothing itself; `taod.services.composition` does that, and `taod.api` answers.
+`taod.services.composition` creates the services, `taod.api` the HTTP application.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ from taod.types.common import DaemonInfo
 log = logging.getLogger("taod")
 
 DRAIN = signal.SIGUSR1
-"""Start nothing new, and end when no run is left."""
+"""Signal: start no new runs, and exit when no run is left."""
 CANCEL_ALL = signal.SIGUSR2
-"""Cancel every job, and end when no run is left."""
+"""Signal: cancel every job, and exit when no run is left."""
 SHUTDOWN_S = 3
-"""Seconds that open requests get to end when the server stops."""
+"""Seconds for open requests to finish when the server stops."""
 KEEP_ALIVE_S = 12
-"""Longer than clients keep an idle connection (httpx: 5 s), so that no request meets one that is being closed."""
+"""Longer than clients keep idle connections (httpx: 5 s), so that no request uses a connection being closed."""
 
 
 @contextmanager
 def root_lock(root: Root) -> Iterator[None]:
-    """Hold the root for this process; the lock goes with the process, however it ends.
+    """Lock the root for this process; the kernel releases the lock however the process ends.
 
-    Raises Conflict naming the daemon that has it.
+    Raises Conflict naming the daemon that holds it.
     """
     with root.lock_file.open("a") as handle:
         try:
@@ -70,7 +70,7 @@ def _who(root: Root) -> str:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket, so that a port of 0 is known before it is published.
+    """A listening socket, bound early so that the number of port 0 is known.
 
     Raises ConfigError naming host, port and remedy.
     """
@@ -97,14 +97,15 @@ def url_of(listener: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that reports when it answers, and ends endless streams before it waits for them."""
+    """uvicorn's server that calls `ready` when it answers, and ends event streams at shutdown before it waits for
+    them."""
 
     def __init__(self, config: uvicorn.Config, services: Services, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._services, self._ready = services, ready
 
     def end_when(self, over: Coroutine[object, object, None]) -> None:
-        """Stop serving when `over` is."""
+        """Stop serving once `over` has ended."""
 
         async def end() -> None:
             try:
@@ -157,11 +158,11 @@ def serve(config: Config, announce: Callable[[DaemonInfo, Services], None]) -> i
             announce(info, services)
 
         server = _Server(_uvicorn_config(create_app(services), connections), services, ready)
-        # uvicorn raises the signal that stopped it once more when it is done: by then there is nothing left to end.
+        # uvicorn raises the signal that stopped it again at its end, when nothing is left to stop.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
         gc.collect()
-        gc.freeze()  # What is there now stays: later collections need not look through it.
+        gc.freeze()  # Objects created so far stay: exclude them from later collections.
         try:
             server.run(sockets=[listener])
         finally:
@@ -187,14 +188,14 @@ def _uvicorn_config(app: Litestar, connections: Connections) -> uvicorn.Config:
 
 
 class SafeFormatter(logging.Formatter):
-    """Log entries whose texts cannot control the terminal that shows them."""
+    """Formats log entries without control characters, for terminals."""
 
     def format(self, record: logging.LogRecord) -> str:
         return in_lines(super().format(record))
 
 
 def _log_to(path: Path) -> None:
-    """The daemon's own log, in its root; warnings go to the terminal too."""
+    """Write the daemon's log to a file in its root; warnings go to the terminal too."""
     to_file = logging.handlers.RotatingFileHandler(path, maxBytes=10_000_000, backupCount=3)
     to_file.setFormatter(SafeFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     to_terminal = logging.StreamHandler()

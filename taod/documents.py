@@ -1,8 +1,7 @@
-"""YAML as TAO's tools read and write it, and JSON: the one place where daemon, client and engine turn text into values.
+"""Reads and writes YAML as TAO's tools do, and JSON; used by daemon, client and engine.
 
-Hydra's OmegaConf reads with PyYAML and rules of its own for floats and dates; what it reads is what these rules give,
-so that a file means the same here as where it is run. The older tools read with plain PyYAML: what is written here
-is quoted so that both agree on it.
+Hydra's OmegaConf reads with PyYAML and its own rules for floats and dates. The same rules apply here, so that a file
+has the same meaning as in the tool. The older tools read with plain PyYAML: text is quoted so that both readers agree.
 """
 
 from __future__ import annotations
@@ -20,21 +19,21 @@ Document = dict[str, Any]
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """How large a document may be; a reader stops where it exceeds them."""
+    """Limits of a document's size; a reader stops at them."""
 
     values: int = 200_000
-    """Also of what references repeat."""
+    """Most values, including those repeated by references."""
     depth: int = 100
-    """Of lists and mappings in each other."""
+    """Most levels of nested lists and mappings."""
 
 
 BOUNDS = Bounds()
 _LONGEST_NUMBER = 100
 LARGEST = 2**63
-"""Whole numbers of a document are below this, without their sign."""
+"""Bound of the absolute value of whole numbers."""
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-"""A string of JSON; an unclosed one reaches to the end, so that one pass finds all."""
+"""A JSON string; an unclosed one reaches to the end of the text, so that one pass finds all."""
 _NO_BRACKET = bytes(each for each in range(256) if each not in b"[]{}")
 _STEP = {each: 1 if each in b"[{" else -1 for each in b"[]{}"}
 _FLOAT = re.compile(
@@ -44,7 +43,7 @@ _FLOAT = re.compile(
           | \.(?:nan|NaN|NAN) )$""",
     re.VERBOSE | re.ASCII,
 )
-"""What reads as a float: `1e-4` too, which plain PyYAML takes for text."""
+"""Pattern of floats, including `1e-4`, which plain PyYAML reads as text."""
 _WORDS: dict[str, Any] = {"": "", "true": True, "false": False, "null": None}
 _INT = re.compile(r"[-+]?(?:0|[1-9]\d*)", re.ASCII)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.\d*|\d*\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?", re.ASCII)
@@ -56,11 +55,11 @@ _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class DocumentError(ValueError):
-    """What is wrong with a text, and in which line."""
+    """A fault in a text, with its line."""
 
 
 class _Loader(_LOADER):  # type: ignore[misc]
-    """PyYAML's words (`no` is false, `0x10` is 16), numbers like `1e-4`, dates as text, no key twice."""
+    """PyYAML's scalars (`no` is false, `0x10` is 16), floats such as `1e-4`, dates as text, no duplicate keys."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         if isinstance(node, yaml.MappingNode):
@@ -87,7 +86,7 @@ class _Loader(_LOADER):  # type: ignore[misc]
 
 
 class _Dumper(_DUMPER):  # type: ignore[misc]
-    """Quotes text that any of the readers would take for something else, and repeats what is there twice."""
+    """Quotes text that one of the readers would read as another type; writes repeated values without references."""
 
     def ignore_aliases(self, _data: Any) -> bool:
         return True
@@ -104,10 +103,10 @@ for _tag in (_INT_TAG, _FLOAT_TAG):
 
 
 def read_yaml(text: str, bounds: Bounds = BOUNDS) -> Any:
-    """The value of a YAML text, of which JSON is a part; None where there is none.
+    """The value of a YAML (or JSON) text; None for an empty one.
 
-    Raises DocumentError naming the line, also for a key that is given twice, for what JSON has no form of, and for
-    a document beyond `bounds`, before it is built.
+    Raises DocumentError naming the line, also for a duplicate key and for values that JSON cannot represent; for a
+    document beyond `bounds`, before it is built.
     """
     text = text.removeprefix("\ufeff")
     try:
@@ -134,7 +133,7 @@ def read_yaml(text: str, bounds: Bounds = BOUNDS) -> Any:
 def read_json(raw: bytes, bounds: Bounds = BOUNDS) -> Any:
     """The value of a JSON text in UTF-8.
 
-    Raises DocumentError, also for a key that is given twice, and for a document beyond `bounds`, before it is built.
+    Raises DocumentError, also for a duplicate key; for a document beyond `bounds`, before it is built.
     """
     outline = _STRING.sub(b"", raw)
     if sum(map(outline.count, (b",", b"[", b"{"))) >= bounds.values:
@@ -151,15 +150,15 @@ def read_json(raw: bytes, bounds: Bounds = BOUNDS) -> Any:
 
 
 def control_character(text: str, allowed: str = "") -> str | None:
-    """The first control character or line break of a text that is not allowed, as `U+0007`."""
+    """The first control character or line break that is not in `allowed`, as `U+0007`; None without one."""
     found = next((each for each in _CONTROL.findall(text) if each not in allowed), None)
     return None if found is None else f"U+{ord(found):04X}"
 
 
 def read_value(text: str) -> Any:
-    """A value of a command line, as Hydra reads `a.b=value`: a number, true, false, null, a list, an object, else text.
+    """A value of a command line, read as Hydra reads `a.b=value`: number, true, false, null, list, object, else text.
 
-    Words such as `no` and `12:30` are text here, and not what YAML makes of them: nothing could be quoted in a shell.
+    Words such as `no` and `12:30` are text here, unlike in YAML, since quotes get lost in a shell.
     """
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
@@ -176,7 +175,7 @@ def read_value(text: str) -> Any:
 
 
 def write_yaml(document: Any, *, width: int = 10_000) -> str:
-    """The document as YAML, in its own order."""
+    """The document as YAML, with keys in their order."""
     text = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width)
     return str(text)
 
@@ -191,12 +190,13 @@ def _reject_duplicate_keys(node: yaml.MappingNode) -> None:
 
 
 def measure(value: object, bounds: Bounds) -> int:
-    """How many keys a value has. Raises DocumentError for one beyond `bounds`, and for what no document may hold."""
+    """The number of keys in a value. Raises DocumentError beyond `bounds`, and for values that a document may not
+    have."""
     return _measure(value, bounds, [0])
 
 
 def _bound_events(events: Iterable[yaml.Event], bounds: Bounds) -> None:
-    """Raise DocumentError where a text has more values, or deeper ones, than `bounds` allow."""
+    """Raise DocumentError if a text has more values or levels than `bounds` allow."""
     values = depth = 0
     for event in events:
         if isinstance(event, yaml.CollectionStartEvent):
@@ -206,7 +206,7 @@ def _bound_events(events: Iterable[yaml.Event], bounds: Bounds) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         values += isinstance(event, yaml.NodeEvent)
-        if values > 2 * bounds.values:  # Keys are events too.
+        if values > 2 * bounds.values:  # keys are events too
             raise DocumentError(f"it holds more than {bounds.values} values")
 
 

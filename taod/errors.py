@@ -1,4 +1,4 @@
-"""The one error hierarchy: rejections of the services, with their HTTP status."""
+"""The error hierarchy: errors of the services, with their HTTP status."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ class TaodError(Exception):
 
 
 class BadRequest(TaodError):
-    """What was asked cannot be done as asked; the description names field, value and remedy."""
+    """The request is invalid; the description names field, value and remedy."""
 
     status = 400
 
 
 class InvalidSpec(BadRequest):
-    """A specification breaks rules of its schema; the description lists every one."""
+    """A specification violates its schema; the description lists all violations."""
 
 
 class Unauthorized(TaodError):
-    """No token, or one that is not known any more."""
+    """No token, or an unknown one."""
 
     status = 401
 
 
 class Forbidden(TaodError):
-    """The caller may not do this from where it is (Host, Origin)."""
+    """The caller may not do this, or not from this Host or Origin."""
 
     status = 403
 
 
 class NotFound(TaodError):
-    """There is no such thing for this user."""
+    """The resource does not exist for this user."""
 
     status = 404
 
 
 class Conflict(TaodError):
-    """Someone else is doing this right now."""
+    """Another request or process does this now, or the resource's state does not allow it."""
 
     status = 409
 
@@ -57,7 +57,7 @@ class TooLarge(TaodError):
 
 
 class Unavailable(TaodError):
-    """It cannot be done now, for a reason that passes."""
+    """The request cannot be served now, for a temporary reason."""
 
     status = 503
 

@@ -1,6 +1,6 @@
-"""Work in a process of its own, which has a deadline, lives while it is used and ends with the daemon.
+"""Runs work in a separate process with a time limit; the process ends when it is idle, and with the daemon.
 
-A question and its answer are bytes behind their length; an answer's first byte says whether it is an error's text.
+Requests and answers are bytes after their length; an answer's first byte marks the text of an error.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _ANSWERED, _REJECTED = b"+", b"-"
 
 
 class Rejected(Exception):
-    """What the process said instead of an answer."""
+    """The process answered with an error; its text."""
 
 
 class HelperProcess:
-    """One question at a time, to a module that calls `serve`."""
+    """Sends one request at a time to a module that calls `serve`."""
 
     def __init__(self, module: str, patience_s: float, environment: Mapping[str, str] | None = None) -> None:
         self._module = module
@@ -36,18 +36,18 @@ class HelperProcess:
         self.process: asyncio.subprocess.Process | None = None
 
     async def ask(self, question: bytes) -> bytes:
-        """The answer. Raises Rejected; EOFError where the process ended, TimeoutError where it took too long."""
+        """The answer. Raises Rejected, EOFError if the process ended, TimeoutError if it took too long."""
         async with self._turn:
             try:
-                # Not `wait_for`: in Python 3.11 that loses a cancellation which comes as the answer comes, and
-                # the daemon's end would wait for the process.
+                # Not `wait_for`: in Python 3.11 it loses a cancellation that comes with the answer, and the
+                # daemon's end would wait for the process.
                 async with asyncio.timeout(self._patience_s):
                     status, answer = await self._ask(question)
             except (asyncio.IncompleteReadError, ConnectionError) as error:
                 await self._end()
                 raise EOFError(f"{self._module} ended") from error
             except BaseException:
-                await self._end()  # An answer that comes later would be taken for the next question's.
+                await self._end()  # a late answer would be taken for the next request's
                 raise
         if status == _REJECTED:
             raise Rejected(answer.decode())
@@ -103,7 +103,7 @@ class HelperProcess:
 
 
 def serve(answer: Callable[[bytes], bytes], memory_bytes: int | None = None) -> None:
-    """Answer questions until the input ends: with the daemon, however that ends."""
+    """Answer requests until the input ends, which it does with the daemon however that ends."""
     if memory_bytes is not None:
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     source, sink = sys.stdin.buffer, sys.stdout.buffer
@@ -112,7 +112,7 @@ def serve(answer: Callable[[bytes], bytes], memory_bytes: int | None = None) -> 
             status, said = _ANSWERED, answer(source.read(int.from_bytes(size, "big")))
         except Rejected as error:
             status, said = _REJECTED, str(error).encode()
-        except Exception as error:  # Whatever it is, the daemon decides what follows from it.
+        except Exception as error:  # the daemon handles any error
             status, said = _REJECTED, f"{type(error).__name__}: {error}".encode()
         sink.write(status + len(said).to_bytes(_SIZE, "big") + said)
         sink.flush()

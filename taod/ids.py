@@ -1,4 +1,4 @@
-"""The one id maker: random UUIDs (RFC 9562 version 4) in their canonical text form."""
+"""Creates ids: random UUIDs (RFC 9562 version 4) in their canonical text form."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import uuid
 
 
 def new_id() -> str:
-    """A fresh random id."""
+    """A new random id."""
     return str(uuid.uuid4())
 
 

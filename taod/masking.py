@@ -1,5 +1,5 @@
-"""The one mask over secrets. What is masked follows from where it stands (an option, a variable, a field), never from
-its text: a key `k` leaves the letter k alone everywhere else."""
+"""Masks secrets in texts. A value is masked by its position (an option, a variable, a field), not by its text: a key
+`k` does not mask the letter k in other places."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 MASK = "***"
 _NAME = r"(?:\w+\.)*(?:enc(?:ryption)?_key|key)"
-"""How the tools call the encryption key: option, override and field of a specification."""
+"""Names of the encryption key in the tools: option, override and field of a specification."""
 _OPTION = re.compile(rf"((?:--)?{_NAME}=).+", re.DOTALL)
 _FLAG = re.compile(rf"-k|--{_NAME}")
 _VARIABLE = re.compile(r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
@@ -22,7 +22,7 @@ def argv(words: Iterable[str]) -> list[str]:
     flag = False
     for word in words:
         if before == "-c":
-            # A shell's own command line: several of the tool's, joined.
+            # a shell's command line: several command lines of the tool, joined
             word = re.sub(rf"({_NAMED})\S+", rf"\1{MASK}", word)
         before = word
         shown.append(MASK if flag else _OPTION.sub(rf"\1{MASK}", word, count=1) if is_secret(word) else word)
@@ -36,7 +36,7 @@ def is_secret(word: str) -> bool:
 
 
 def environment(values: Mapping[str, str]) -> dict[str, str]:
-    """An environment with the values of variables masked that are named `…KEY`, `…TOKEN`, `…SECRET`, `…PASSWORD`."""
+    """An environment with the values of variables named `…KEY`, `…TOKEN`, `…SECRET`, `…PASSWORD` masked."""
     return {name: MASK if value and _VARIABLE.search(name) else value for name, value in values.items()}
 
 
@@ -48,7 +48,7 @@ def log(text: str, secrets: Iterable[str]) -> str:
 
 
 def values(text: str, secrets: Iterable[str]) -> str:
-    """A text with these secrets masked wherever they are: long random values, not keys that a user has chosen."""
+    """A text with these secrets masked anywhere: only for long random values, not for keys chosen by a user."""
     for secret in filter(None, secrets):
         text = text.replace(secret, MASK)
     return text

@@ -1,4 +1,4 @@
-"""The one path resolver: where everything under a root lies."""
+"""Paths of all files and folders in a root."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taod import plain_file
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A daemon's root folder. Nothing outside this class joins path names onto it."""
+    """A daemon's root folder. Only this module joins path names to it."""
 
     path: Path
 
@@ -50,12 +50,12 @@ class Root:
 
     @property
     def incoming(self) -> Path:
-        """Uploads on their way in; on the same file system as `datasets`, emptied at start."""
+        """Uploads being received; on the same file system as `datasets`, cleaned at start."""
         return self.path / "incoming"
 
     @property
     def reviews(self) -> Path:
-        """What was found out about datasets: reports of checks, samples; all of it can be created again."""
+        """Reports of dataset checks, and samples; all can be created again."""
         return self.path / "reviews"
 
     def review(self, dataset_id: str) -> Path:
@@ -68,12 +68,12 @@ class Root:
 
     @property
     def cache(self) -> Path:
-        """What runs download and share, unless `runner.cache` names another folder."""
+        """Downloads shared by runs, unless `runner.cache` names another folder."""
         return self.path / "cache"
 
     @property
     def stray(self) -> Path:
-        """Where `taod doctor --fix` puts folders that belong to nothing."""
+        """Folder into which `taod doctor --fix` moves folders that belong to no resource."""
         return self.path / "stray"
 
     def dataset(self, dataset_id: str) -> Path:
@@ -83,7 +83,7 @@ class Root:
         return JobFolder(self.jobs / job_id)
 
     def make(self) -> None:
-        """Make the folders, readable by the owner alone."""
+        """Create the folders, readable only by the owner."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in (self.datasets, self.models, self.jobs, self.incoming):
             folder.mkdir(exist_ok=True, mode=0o700)
@@ -91,7 +91,7 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class JobFolder:
-    """`jobs/<id>/`: everything of one job, its runs' records included."""
+    """`jobs/<id>/`: all files of one job, including its runs' records."""
 
     path: Path
 
@@ -125,13 +125,13 @@ class JobFolder:
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """`jobs/<id>/runs/<attempt>/`: how one process was claimed, who it is, how it ended."""
+    """`jobs/<id>/runs/<attempt>/`: claim, identity and end of one run."""
 
     path: Path
 
     @property
     def claim(self) -> Path:
-        """The file that the starter of the attempt creates first: it is created once, so an attempt starts once."""
+        """The file that an attempt's starter creates first, exclusively, so that an attempt starts only once."""
         return self.path / "claim"
 
     @property
@@ -141,18 +141,18 @@ class RunFolder:
 
     @property
     def memory(self) -> Path:
-        """What identifies an end by lack of memory: the kernel's count of such kills at the start, and the run's
-        control group where it has one."""
+        """Data to detect an out-of-memory kill: the kernel's count of such kills at the start, and the run's control
+        group, if any."""
         return self.path / "memory"
 
     @property
     def log_start(self) -> Path:
-        """The size of the job's log when the attempt started, as text: what lies behind it is this attempt's."""
+        """The size of the job's log when the attempt started, as text: later bytes are this attempt's."""
         return self.path / "log_start"
 
     @property
     def resumed_from(self) -> Path:
-        """The epoch that the attempt resumed from, as text, where its tool counts its epochs from 1 again."""
+        """The epoch that the attempt resumed from, as text, if its tool counts epochs from 1 again."""
         return self.path / "resumed_from"
 
     @property

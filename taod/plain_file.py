@@ -1,6 +1,6 @@
-"""Opens files that a run, a user or a linked folder has placed: never anything but a regular file, and never waiting.
+"""Opens files created by a run, a user or in a linked folder: only regular files, and without blocking.
 
-Opening a FIFO waits for its other end, and a device may do anything.
+Opening a FIFO blocks until its other end is open, and opening a device may have side effects.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _OF_OTHERS = frozenset({errno.ENXIO, errno.ENODEV, errno.EISDIR})
 
 
 class NotRegular(FileNotFoundError):
-    """There is something else at the path than a regular file."""
+    """The path is not a regular file."""
 
 
 def descriptor(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:

@@ -1,4 +1,4 @@
-"""Reports changes in a folder, by inotify; many listeners can share one watch. Knows no file's meaning."""
+"""Reports changes in a folder through inotify; many listeners can share one watch."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from typing import Self
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
 STEP_MS = 10
-"""How long the kernel's events are gathered: latency against wake-ups."""
+"""Time for which the kernel's events are collected: a trade-off of latency and wake-ups."""
 GATHER_MS = 20
-"""The longest gathering while events keep coming, as when a log floods."""
+"""Longest collection while events keep coming, as from a flooding log."""
 HEARTBEAT_MS = 1_000
-"""Wakes without an event, for file systems without events (network shares) and events that raced a new folder."""
+"""Interval of wake-ups without an event, for network shares and for events missed in a new folder."""
 POLL_MS = 200
-"""Wakes where the kernel grants no inotify instance any more (`fs.inotify.max_user_instances`)."""
+"""Interval of polling if no inotify instance is available (`fs.inotify.max_user_instances`)."""
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 class FolderWatch:
     """`async with FolderWatch(folder) as watch: paths = await watch.changed()`.
 
-    Armed once entered: whatever changes after that wakes `changed`. It has a thread of its own, so that many watches
-    never use up the pool that requests share; the thread has ended once the block is left. A folder that is not there
-    is waited for with the heartbeat alone.
+    Changes after entering the block wake `changed`. Each watch has its own thread, so that watches do not exhaust the
+    thread pool of requests; the thread has ended when the block is left. A missing folder is only checked by the
+    heartbeat.
     """
 
     def __init__(self, folder: Path, *, recursive: bool = False) -> None:
@@ -66,10 +66,11 @@ class FolderWatch:
     async def _end(self) -> None:
         self._stop.set()
         await self._ended.wait()
-        self._thread.join()  # It has nothing left to do.
+        self._thread.join()  # it ends at once
 
     async def changed(self) -> set[str]:
-        """Wait for a change since the last call; the paths that changed, none where the heartbeat came: any may."""
+        """Wait for a change since the last call. Returns the changed paths; after a heartbeat none: any may have
+        changed."""
         await self._changed.wait()
         self._changed.clear()
         with self._lock:
@@ -78,13 +79,13 @@ class FolderWatch:
         return paths
 
     def wake(self) -> None:
-        """Let `changed` return although nothing changed; from the loop's thread."""
+        """Make `changed` return without a change. Call from the event loop's thread."""
         self._changed.set()
 
     def _run(self) -> None:
         try:
             self._listen()
-        except BaseException as error:  # A panic of the extension is no Exception.
+        except BaseException as error:  # a panic of the extension is not an Exception
             if not isinstance(error, OSError | WatchfilesRustInternalError):
                 log.exception("changes in %s are no longer reported; the folder is polled", self._folder)
             self._set(self._armed)
@@ -94,7 +95,7 @@ class FolderWatch:
             self._set(self._armed, self._ended)
 
     def _listen(self) -> None:
-        """Report changes, and each second that any file may have changed without an event."""
+        """Report changes, and at each heartbeat that any file may have changed."""
         with RustNotify([os.fspath(self._folder)], False, False, 0, self._recursive, True) as notify:
             self._set(self._armed)
             beat = time.monotonic()
@@ -117,11 +118,11 @@ class FolderWatch:
             for event in events:
                 self._loop.call_soon_threadsafe(event.set)
         except RuntimeError:
-            self._stop.set()  # The loop is closed: there are no listeners any more.
+            self._stop.set()  # the loop is closed: there are no listeners
 
 
 class Listener:
-    """One of the listeners of a shared watch."""
+    """A listener of a shared watch."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()
@@ -132,19 +133,19 @@ class Listener:
         self._changed.clear()
 
     def wake(self) -> None:
-        """Let `changed` return."""
+        """Make `changed` return."""
         self._changed.set()
 
 
 class SharedWatches:
-    """One watch, and so one thread, for all listeners of a folder. One event loop only."""
+    """One watch, and so one thread, for all listeners of a folder. For one event loop."""
 
     def __init__(self) -> None:
         self._shared: dict[Path, _Shared] = {}
 
     @asynccontextmanager
     async def on(self, folder: Path) -> AsyncIterator[Listener]:
-        """A listener of this folder's changes; armed once entered."""
+        """A listener of this folder's changes from entering the block on."""
         shared = self._shared.get(folder)
         if shared is None:
             shared = self._shared[folder] = _Shared(folder)

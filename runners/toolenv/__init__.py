@@ -1,1 +1,1 @@
-"""Managed tool environments: NVIDIA's packages installed in virtual environments of their own, and found for runs."""
+"""Managed tool environments: installs NVIDIA's packages in virtual environments and finds them for runs."""

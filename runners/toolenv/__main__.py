@@ -21,15 +21,15 @@ from taod.types.tool import Consent, ToolProgress
 
 
 class Request(msgspec.Struct):
-    """What is to be done with which environment."""
+    """The environment and what to do with it."""
 
     folder: str
     specs: str | None
-    """A folder of further specifications."""
+    """Folder of further specifications."""
     name: str
-    """Of the environment."""
+    """Name of the environment."""
     tool: str = ""
-    """Empty: check the environment; else install this tool."""
+    """The tool to install; empty: check the environment."""
     release: str = ""
     cpu: bool = False
     consent: Consent | None = None
@@ -37,7 +37,7 @@ class Request(msgspec.Struct):
 
 
 def main() -> None:
-    """Do what standard input asks for."""
+    """Carry out the request on standard input."""
     signal.signal(signal.SIGTERM, _interrupt)
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
     environments = Environments(Path(request.folder), ToolSpecs(Path(request.specs) if request.specs else None))

@@ -1,4 +1,4 @@
-"""Tools that can be installed, with their environments on this machine; and another check of one."""
+"""Lists the tools that can be installed with their environments on this machine, and checks an environment again."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def tools_of(environments: Environments) -> list[ToolInfo]:
 def check_again(
     environments: Environments, name: str, report: Callable[[ToolProgress], None] = lambda _: None
 ) -> Environment:
-    """Import every action of an environment again, with taod's own modules as they are now, and record the result.
+    """Update taod's own modules in an environment, import every action again, and record the result.
 
-    Raises NotFound, and Conflict where its installation has not ended.
+    Returns the checked environment. Raises NotFound, and Conflict if its installation is incomplete.
     """
     with environments.lock(environments.get(name).name):
         environment = environments.get(name)

@@ -1,4 +1,4 @@
-"""Imports every action of every entry point of an environment, in its own Python: which of them can be used."""
+"""Checks which entry points and actions of an environment can be used, by importing them in its own Python."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class _Checked(msgspec.Struct, tag="checked"):
 def check(
     environment: Environment, probe: Probe, notify: Callable[[str], None], *, clock: Clock | None = None
 ) -> Environment:
-    """The environment with its entry points as they can be imported now; `notify` hears of each before it is imported.
+    """The environment with the result of importing each entry point; `notify` gets an entry point's name before that.
 
-    Raises Unavailable where its Python cannot be run.
+    Raises Unavailable if its Python cannot be run.
     """
     clock = clock if clock is not None else SystemClock()
     found: list[EntryPoint] = []
-    # Imports may print any amount, which would fill a pipe that is read at the end.
+    # Imports may print any amount, which would fill a pipe that is read only at the end.
     with tempfile.TemporaryFile() as printed:
         read, write = os.pipe()
         try:
@@ -79,7 +79,7 @@ def check(
 
 
 def _entry(each: _Checked, *, all_or_none: bool) -> EntryPoint:
-    """`all_or_none`: the executable imports all of its actions whichever is asked for, so one failure concerns all."""
+    """`all_or_none`: the executable imports all of its actions for each of them, so one failure affects all."""
     failed = next((action for action in each.actions if not action.ok), None)
     if failed is None or not all_or_none:
         return EntryPoint(each.entry, each.actions, each.reason)

@@ -1,4 +1,4 @@
-"""Child processes of an installation, which never outlive it."""
+"""Ends an installation's child processes with it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _LIBC = ctypes.CDLL(None)
 
 
 def ends_with(parent: int) -> Callable[[], None]:
-    """A `preexec_fn` with which the child is killed when the process `parent` ends, however that ends (prctl(2))."""
+    """A `preexec_fn` by which the kernel kills the child when the process `parent` ends in any way (prctl(2))."""
     return partial(_follow, parent)
 
 
 def _follow(parent: int) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # It has ended already.
+    if os.getppid() != parent:  # the parent has ended already
         os._exit(1)

@@ -1,8 +1,7 @@
-"""The tools folder: which environments exist, which of them a run may use, and who works on one.
+"""The tools folder: lists environments, finds one for a run, and locks one for an installation.
 
-An environment is created at its final path, because a virtual environment holds that path in its scripts and cannot be
-moved. It counts only once `environment.json` is in it, which is written last: until then no run uses it, and the next
-installation resumes it.
+An environment is created at its final path, because the scripts of a virtual environment contain its path. It is usable
+only once it has `environment.json`, which is written last; until then the next installation resumes it.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _LOOK_AGAIN_S = 0.05
 
 
 class Progress(msgspec.Struct):
-    """`install.json`: what an installation that has not ended has done."""
+    """`install.json`: progress of an incomplete installation."""
 
     tool: str
     release: str
@@ -40,16 +39,16 @@ class Progress(msgspec.Struct):
     interpreter: str
     steps: int
     done: list[str] = []
-    """Digests of the steps that are done, in order: as long as they are the same, they are not run again."""
+    """Digests of the completed steps, in order; a step with the same digest is not run again."""
     notices: list[str] = []
     consent: Consent | None = None
 
 
 class Environments:
-    """The environments below one folder. Reading is cheap: files are read again only after they changed."""
+    """The environments below one folder. Reading is cheap: files are read again only after a change."""
 
     def __init__(self, folder: Path, specs: ToolSpecs | None = None) -> None:
-        """`specs`: the tools that can be installed; without it those that taod has."""
+        """`specs`: the tools that can be installed; None: taod's own."""
         self.folder = folder
         self.specs = specs if specs is not None else ToolSpecs()
         self._seen: tuple[tuple[str, int], ...] = ()
@@ -64,7 +63,7 @@ class Environments:
         return sorted((each for each in found if each is not None), key=lambda each: each.name)
 
     def get(self, name: str) -> Environment:
-        """One environment. Raises NotFound naming those that exist."""
+        """One environment. Raises NotFound naming the existing ones."""
         found = self._read(self.path(name)) if name in {path.name for path in self._folders()} else None
         if found is None:
             names = ", ".join(each.name for each in self.all()) or "none"
@@ -72,7 +71,7 @@ class Environments:
         return found
 
     def ready(self) -> list[Environment]:
-        """Those that runs may use, the best first: newer releases first, a GPU's before the CPU layer's."""
+        """Environments that runs may use, in order of preference: newer releases first, GPU before CPU layer."""
         seen = tuple(sorted(self._stamps()))
         if seen != self._seen:
             found = [self._read(self.path(name)) for name, _ in seen]
@@ -82,9 +81,9 @@ class Environments:
         return self._ready
 
     def find(self, entry: str, action: str, *, releases: Iterable[str] | None = None) -> Environment | None:
-        """The best environment whose last check could import this action of the entry point.
+        """The preferred environment whose last check imported this action of the entry point; None without one.
 
-        `releases`: beginnings of the releases that may be used, as `7` or `7.3`; None: any.
+        `releases`: prefixes of the allowed releases, such as `7` or `7.3`; None: any.
         """
         for each in self.ready():
             if each.offers(entry, action) and fits(each.release, releases):
@@ -92,11 +91,11 @@ class Environments:
         return None
 
     def write(self, environment: Environment) -> None:
-        """Make an environment usable, or record another check of it."""
+        """Write `environment.json`: it makes an environment usable or records another check of it."""
         atomic_file.write(Path(environment.path) / MARKER, msgspec.json.format(msgspec.json.encode(environment)))
 
     def remove(self, name: str) -> None:
-        """Remove an environment. Raises NotFound, and Conflict while it is installed or a process uses it."""
+        """Remove an environment. Raises NotFound, and Conflict during its installation or while a process uses it."""
         environment = self.get(name)
         with self.lock(name):
             if users := processes_using(Path(environment.path)):
@@ -110,9 +109,9 @@ class Environments:
 
     @contextmanager
     def lock(self, name: str) -> Iterator[int]:
-        """The right to change an environment; yields the descriptor that holds it. Raises Conflict.
+        """Lock an environment for changes; yields the descriptor that holds the lock. Raises Conflict.
 
-        A child that is given the descriptor keeps the lock after this process has been killed.
+        A child that inherits the descriptor keeps the lock after this process was killed.
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self.folder / f".{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -179,7 +178,7 @@ class Environments:
 
 
 def fits(release: str, releases: Iterable[str] | None) -> bool:
-    """Whether a release begins with one of `releases`, part by part; `7.3` fits `7.3.0`."""
+    """Whether a release begins with one of `releases`, compared by parts: `7.3` fits `7.3.0`."""
     return releases is None or any(release == each or release.startswith(f"{each}.") for each in releases)
 
 

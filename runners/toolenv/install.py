@@ -1,4 +1,4 @@
-"""Installs a tool: checks what must hold, runs the steps of its specification, checks its entry points.
+"""Installs a tool: checks preconditions, runs the steps of its specification, checks its entry points.
 
 Each finished step is recorded, so that an installation continues where an interrupted one ended.
 """
@@ -32,11 +32,11 @@ from taod.types.tool import Consent, Environment, ToolProgress, ToolState
 
 Report = Callable[[ToolProgress], None]
 CREATE, CHECK = "virtual environment", "check"
-"""Titles of the first and the last step, which every tool has."""
+"""Titles of the first and the last step of every tool."""
 
 
 class InstallFailed(TaodError):
-    """A step failed; the text says which, why, and where the log is. The next installation resumes at this step."""
+    """A step failed; the text names the step, the cause and the log. The next installation resumes at this step."""
 
 
 class Installer:
@@ -68,9 +68,9 @@ class Installer:
         self._began = self._clock.monotonic()
 
     def install(self, consent: Consent | None, *, python: str | None = None) -> Environment:
-        """The finished environment: installed, resumed, or as it was where it is there already.
+        """Install the tool or resume its installation. Returns the environment; a complete one is returned unchanged.
 
-        Raises BadRequest, NoSpace or Conflict before anything is changed, InstallFailed where a step fails.
+        Raises BadRequest, NoSpace or Conflict before any change, InstallFailed if a step fails.
         """
         existing = next((each for each in self._environments.all() if each.name == self._name), None)
         if existing is not None and existing.state is ToolState.READY:
@@ -90,7 +90,7 @@ class Installer:
             return self._finish(progress, site)
 
     def check_before(self, consent: Consent | None, python: str | None) -> tuple[Consent, Machine]:
-        """The consent and the machine, where the tool can be installed. Changes nothing; raises as `install`."""
+        """Check that the tool can be installed. Changes nothing. Returns consent and machine; raises as `install`."""
         if consent is None:
             licence = self._spec.licence
             raise BadRequest(
@@ -110,7 +110,7 @@ class Installer:
         return interpreters.search(spec.python, spec.needs_modules, self._environ)
 
     def _begin(self, consent: Consent, python: str | None, machine: Machine) -> Progress:
-        """The record of the installation that is resumed, or of a new one with its virtual environment."""
+        """The record of an installation to resume, or of a new one, whose virtual environment is created."""
         old = self._resumable(python)
         if old is not None:
             old.consent = consent
@@ -136,7 +136,7 @@ class Installer:
         return progress
 
     def _resumable(self, python: str | None) -> Progress | None:
-        """The record of an earlier installation that can be continued, up to the first step that differs from now."""
+        """The record of an earlier installation that can be resumed, cut at the first step that has changed since."""
         try:
             old = msgspec.json.decode((self._path / PROGRESS).read_bytes(), type=Progress)
         except (OSError, msgspec.DecodeError):
@@ -151,7 +151,7 @@ class Installer:
         return old if same and self._pip_works() else None
 
     def _pip_works(self) -> bool:
-        """Not, where pip was killed while it replaced itself."""
+        """Whether pip runs; it does not if it was killed while it upgraded itself."""
         try:
             words = [self._python, "-m", "pip", "--version"]
             return subprocess.run(words, capture_output=True, check=False).returncode == 0
@@ -288,7 +288,7 @@ def consent_of_this_user(spec: ToolSpec, clock: Clock | None = None) -> Consent:
 
 
 def _size(folder: Path) -> int:
-    """Disk that the files of a folder take, in bytes; links and hard links to shared files count once or not at all."""
+    """Disk space of a folder's files in bytes; symbolic links and hard links to shared files count at most once."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:

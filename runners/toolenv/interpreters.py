@@ -29,7 +29,7 @@ _MANAGERS = (
     ("ASDF_DATA_DIR", ".asdf", "installs/python/*/bin"),
     ("MISE_DATA_DIR", ".local/share/mise", "installs/python/*/bin"),
 )
-"""Variable with the folder of a version manager, its usual place below the home folder, and where Pythons are in it."""
+"""Of each version manager: variable with its folder, usual folder below home, and the pattern of Pythons in it."""
 
 
 class Interpreter(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ class Interpreter(msgspec.Struct, frozen=True):
 
 
 def ask(program: str, modules: list[str] | None = None) -> Interpreter | None:
-    """What the interpreter `program` reports, and whether it has these modules; None where it cannot be run."""
+    """The interpreter `program` as it reports itself, and whether it has these modules; None if it cannot be run."""
     try:
         done = subprocess.run(
             [str(Path(program).expanduser()), "-I", "-c", _ASK, *(modules or [])],
@@ -64,7 +64,7 @@ def ask(program: str, modules: list[str] | None = None) -> Interpreter | None:
 
 
 def given(path: str, wanted: str, modules: list[str]) -> Interpreter:
-    """The interpreter that the user named. Raises BadRequest where it cannot be used, with the cause."""
+    """The interpreter named by the user. Raises BadRequest with the cause if it cannot be used."""
     found = ask(path, modules)
     if found is None:
         raise BadRequest(f"--python {path}: it cannot be run as a Python; name an interpreter of CPython {wanted}")
@@ -74,7 +74,7 @@ def given(path: str, wanted: str, modules: list[str]) -> Interpreter:
 
 
 def search(wanted: str, modules: list[str], environ: Mapping[str, str] = os.environ) -> Interpreter:
-    """The first usable CPython `wanted` (`3.12`) of this machine, else one that uv installs.
+    """The first usable CPython of version `wanted` (`3.12`) on this machine, else one installed by uv.
 
     Raises BadRequest that lists what was found and what to do.
     """
@@ -127,7 +127,7 @@ def _candidates(wanted: str, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _through_uv(wanted: str, modules: list[str], environ: Mapping[str, str]) -> Interpreter | None:
-    """An interpreter that uv has, or installs; None without uv, or where it cannot."""
+    """An interpreter that uv finds or installs; None without uv or after a failure."""
     uv = shutil.which("uv", path=environ.get("PATH", os.defpath))
     if uv is None:
         return None

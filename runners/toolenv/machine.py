@@ -14,18 +14,18 @@ _GLIBCXX = re.compile(rb"GLIBCXX_(\d+\.\d+\.\d+)\0")
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """What was found. Tests make their own."""
+    """Facts found on a machine; tests create their own."""
 
     processor: str
     gpus: int = 0
     driver: str = ""
-    """Version of the NVIDIA driver; empty where none answers."""
+    """Version of the NVIDIA driver; empty without a working driver."""
     cuda: int = 0
     """Newest major version of CUDA that the driver supports."""
     glibcxx: str = ""
-    """Newest GLIBCXX symbol version of the system's libstdc++; empty where there is none."""
+    """Newest GLIBCXX symbol version of the system's libstdc++; empty without one."""
     free_bytes: int = 0
-    """Of the file system that the environment will be on."""
+    """Free bytes of the environment's file system."""
 
 
 def examine(folder: Path) -> Machine:
@@ -53,7 +53,7 @@ def newest_glibcxx(library: Path | None) -> str:
 
 
 def _libstdcxx() -> Path | None:
-    """The file that the dynamic loader takes for libstdc++.so.6."""
+    """The file that the dynamic loader uses as libstdc++.so.6."""
     try:
         ctypes.CDLL("libstdc++.so.6")
         maps = Path("/proc/self/maps").read_text()

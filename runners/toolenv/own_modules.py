@@ -1,6 +1,6 @@
-"""Adds taod's own modules to an environment: the CPU compatibility layer, and packages that no index has.
+"""Adds taod's own modules to an environment: the CPU compatibility layer, and packages that no index offers.
 
-What the layer does is described in `layer/taod_cpu_layer.py`.
+`layer/taod_cpu_layer.py` describes the layer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ LAYER = files("runners.toolenv") / "layer"
 
 
 def add(environment: Path, spec: ToolSpec, *, cpu: bool) -> None:
-    """What the tool needs of taod's own modules, in their present version. Raises Unavailable without site-packages."""
+    """Copy the modules of taod that the tool needs, in their present version. Raises Unavailable without
+    site-packages."""
     site = site_packages(environment)
     supply(site, spec.supplies)
     if cpu or spec.absent:
@@ -30,7 +31,7 @@ def add(environment: Path, spec: ToolSpec, *, cpu: bool) -> None:
 
 
 def site_packages(environment: Path) -> Path:
-    """The folder of the environment's packages. Raises Unavailable where there is none."""
+    """The folder of the environment's packages. Raises Unavailable if there is none."""
     found = next(environment.glob("lib/python*/site-packages"), None)
     if found is None:
         raise Unavailable(f"{environment} has no site-packages; remove it with `taod tools rm {environment.name}`")
@@ -38,7 +39,7 @@ def site_packages(environment: Path) -> Path:
 
 
 class LayerConfig(msgspec.Struct):
-    """What the layer reads when Python starts."""
+    """Configuration that the layer reads when Python starts."""
 
     cpu: bool
     modules: list[str]
@@ -47,7 +48,7 @@ class LayerConfig(msgspec.Struct):
 
 
 def add_layer(site: Path, spec: ToolSpec, *, cpu: bool) -> None:
-    """Copy the layer into the environment's packages; without `cpu` it only stands in for absent packages."""
+    """Copy the layer into the environment's packages; without `cpu` it only replaces absent packages."""
     modules = [*spec.absent, *(spec.layer.modules if cpu else [])]
     config = LayerConfig(cpu, modules, spec.layer.operators)
     (site / f"{MODULE}.py").write_bytes((LAYER / f"{MODULE}.py").read_bytes())

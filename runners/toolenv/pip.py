@@ -1,4 +1,4 @@
-"""Runs pip in an environment: reads its progress, keeps its log, and repairs what an interruption left."""
+"""Runs pip in an environment: reads its progress, writes a log, and repairs interrupted installations."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _BUILDING = re.compile(r"^\s*Building wheel for (\S+)")
 _INSTALLING = re.compile(r"^Installing collected packages: (.*)$")
 _ERROR = re.compile(r"^\s*(?:ERROR|error): (.*)$")
 _NO_BUILD = re.compile(r"no matching distribution|ResolutionImpossible", re.IGNORECASE)
-"""Without a build, older versions of pip report a conflict with the constraints of the user."""
+"""Texts of a missing build; older versions of pip report it as a conflict with the user's constraints."""
 _FOREIGN = frozenset(
     {"PIP_PREFIX", "PIP_REQUIREMENT", "PIP_ROOT", "PIP_TARGET", "PIP_USER", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV"}
 )
-"""Variables that would install somewhere else, or import from there."""
+"""Variables that would make pip install to, or import from, another place."""
 _SET = {
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "PIP_NO_INPUT": "1",
@@ -37,10 +37,10 @@ _SET = {
 
 
 class Line(msgspec.Struct, frozen=True):
-    """What a line of pip's output reports."""
+    """Progress or error in one line of pip's output."""
 
     detail: str = ""
-    """Package at hand, or what is done with many."""
+    """The current package, or a step with many."""
     loaded_bytes: int = 0
     error: str = ""
 
@@ -73,7 +73,7 @@ def parse(line: str) -> Line | None:
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """pip's environment: the caller's, with its index settings and without what would install into another place."""
+    """pip's environment: the caller's with its index settings, without variables that would install elsewhere."""
     return {name: value for name, value in environ.items() if name not in _FOREIGN} | _SET
 
 
@@ -85,9 +85,9 @@ def run(
     *,
     keep: Sequence[int] = (),
 ) -> None:
-    """Run a command line that ends with this process, its output appended to `log`. Raises PipFailed.
+    """Run a command that ends with this process; appends its output to `log`. Raises PipFailed.
 
-    `keep`: descriptors that it inherits, so that a lock lasts as long as the command.
+    `keep`: descriptors that the command inherits, so that a lock lasts as long as the command.
     """
     errors: list[str] = []
     no_build = False
@@ -127,9 +127,9 @@ def run(
 
 
 def repair(site: Path) -> None:
-    """Make pip install again what it was installing when it was killed.
+    """Remove incomplete packages, so that pip installs again what it was installing when it was killed.
 
-    It writes INSTALLER and RECORD after all files of a package: without them a package is not whole.
+    pip writes INSTALLER and RECORD after all files of a package: without them a package is incomplete.
     """
     for folder in site.glob("*.dist-info"):
         if not (folder / "INSTALLER").exists() or not (folder / "RECORD").exists():

@@ -1,4 +1,4 @@
-"""What must hold before an installation starts. Pure: from a specification and facts about the machine."""
+"""Preconditions of an installation, from a specification and facts about the machine. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ GB = 10**9
 def obstacle(
     spec: ToolSpec, machine: Machine, *, cpu: bool, cuda_builds: bool, done_bytes: int = 0
 ) -> TaodError | None:
-    """Why the tool cannot be installed on this machine; None where it can.
+    """Why the tool cannot be installed on this machine; None if it can.
 
     `cpu`: with the compatibility layer. `cuda_builds`: CUDA builds of libraries are installed, which are larger.
-    `done_bytes`: what an earlier, interrupted installation has on the disk already.
+    `done_bytes`: disk space that an earlier, interrupted installation uses already.
     """
     if machine.processor not in spec.machines:
         return BadRequest(
@@ -43,7 +43,7 @@ def obstacle(
 
 
 def notices(spec: ToolSpec, machine: Machine, *, cpu: bool) -> list[str]:
-    """What will not work on this machine although the tool can be installed."""
+    """Restrictions of the tool on this machine."""
     found: list[str] = []
     if cpu:
         found.append("runs on the CPU through taod's compatibility layer: slow, for trials and tests")

@@ -1,6 +1,6 @@
-"""What each release of a tool consists of: Python, ordered installation steps, sizes, licence, compiled operators.
+"""Specification of each release of a tool: Python, installation steps, sizes, licence, compiled operators.
 
-The facts are `data/<tool>-<release>.toml`; long requirement lists lie beside them.
+The data is in `data/<tool>-<release>.toml`, with long requirement lists beside it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from taod.errors import ConfigError, NotFound
 
 
 class Licence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the user consents to before the package is installed."""
+    """The licence that the user accepts before the package is installed."""
 
     name: str
     text: str
-    """Where its text is found."""
+    """Location of its text."""
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,19 +30,19 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: str
     packages: list[str] = []
     file: str = ""
-    """A requirement list beside the specification, instead of or besides `packages`."""
+    """Requirement list beside the specification, in addition to `packages`."""
     cpu: list[str] = []
-    """Requirements of a machine without a GPU, instead of `packages` where the configured index has them."""
+    """Requirements for a machine without a GPU, used instead of `packages` if the configured index has them."""
     only: str = ""
-    """`cpu` or `gpu`: the step belongs to that kind of environment alone."""
+    """`cpu` or `gpu`: the step is only for that kind of environment."""
     options: list[str] = []
     """Further options of `pip install`."""
     optional: bool = False
-    """Whether the tool is of use without it, as where it has to be compiled."""
+    """Whether the tool is usable without it, for example if it must be compiled."""
 
 
 class Operators(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Compiled operators of the package, and what they need to be loaded."""
+    """Compiled operators of the package, and their requirements."""
 
     title: str
     networks: list[str]
@@ -51,11 +51,11 @@ class Operators(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cuda: int = 0
     """Major version of CUDA that the driver must support."""
     without: str = ""
-    """What happens where they cannot be loaded."""
+    """Effect if they cannot be loaded."""
 
 
 class Layer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the CPU compatibility layer stands in for."""
+    """Parts of the tool that the CPU compatibility layer replaces."""
 
     modules: list[str] = []
     """Packages that the tool imports and that need a GPU, CUDA or MPI to be built."""
@@ -64,12 +64,12 @@ class Layer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a check imports the tool's code."""
+    """Settings for a check's imports."""
 
     preload: list[str] = []
     """Modules that most entry points import; imported once, before each entry point is checked in a fork."""
     all_or_none: bool = True
-    """Whether the entry points import all of their actions whichever is asked for, as NVIDIA's do."""
+    """Whether the entry points import all of their actions for each of them, as NVIDIA's do."""
 
 
 class ToolSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,9 +89,9 @@ class ToolSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Processor architectures that it is built for."""
     cpu_download_mb: int = 0
     cpu_disk_mb: int = 0
-    """Of an environment with CPU builds; 0: the tool cannot be installed with `--cpu`."""
+    """Sizes of an environment with CPU builds; 0: the tool cannot be installed with `--cpu`."""
     gpu_obstacle: str = ""
-    """Why it cannot be installed for a GPU, where that is so, with the remedy."""
+    """Why it cannot be installed for a GPU, with the remedy; empty if it can."""
     cuda: int = 0
     """Major version of CUDA of its libraries; the driver must support it."""
     needs_modules: list[str] = []
@@ -99,36 +99,36 @@ class ToolSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operators: list[Operators] = []
     layer: Layer = Layer()
     absent: list[str] = []
-    """Packages that the tool imports and no index has, where only a part of its functions calls them: stand-ins let
-    the rest work."""
+    """Packages that the tool imports and no index offers, and that only some functions call: stand-ins replace them so
+    that the rest works."""
     supplies: list[str] = []
-    """Packages that the tool imports, no index has, and taod supplies the part of that is used."""
+    """Packages that the tool imports and no index offers, of which taod supplies the used part."""
     probe: Probe = Probe()
     environment: dict[str, str] = {}
-    """Variables of its runs."""
+    """Environment variables of its runs."""
 
     def steps(self, *, cpu: bool) -> list[Step]:
         """The steps of an environment for the CPU (`cpu`) or a GPU, in order."""
         return [step for step in self.step if step.only in ("", "cpu" if cpu else "gpu")]
 
     def name(self, *, cpu: bool) -> str:
-        """Of its environment."""
+        """Name of its environment."""
         return f"{self.tool}-{self.release}{'-cpu' if cpu else ''}"
 
 
 class ToolSpecs:
-    """The tools that taod knows: its own specifications, and those of a folder of the user's in the same form."""
+    """The known tools: taod's own specifications, and those of a user's folder in the same format."""
 
     def __init__(self, own: Path | None = None) -> None:
-        """`own`: a folder of further specifications; one of a tool and release that taod has replaces taod's."""
+        """`own`: a folder of further specifications, which replace taod's of the same tool and release."""
         self._own = own
 
     def all(self) -> tuple[ToolSpec, ...]:
-        """All releases of all tools; of a tool the newest release first. Raises ConfigError for a wrong file."""
+        """All releases of all tools, the newest release of a tool first. Raises ConfigError for an invalid file."""
         return tuple(each for each, _ in self._found().values())
 
     def get(self, tool: str, release: str | None = None) -> ToolSpec:
-        """A tool's release, the newest if none is named. Raises NotFound naming the nearest one."""
+        """A tool's release; None: the newest. Raises NotFound naming the nearest one."""
         known = self.all()
         of_tool = [each for each in known if each.tool == tool]
         if not of_tool:
@@ -166,5 +166,5 @@ def _read(folder: Traversable) -> Iterator[ToolSpec]:
 
 
 def version(text: str) -> tuple[int, ...]:
-    """`7.3.0` for comparison; parts that are not numbers count as 0."""
+    """`7.3.0` as a tuple for comparison; parts that are not numbers count as 0."""
     return tuple(int(part) if part.isdigit() else 0 for part in text.split("."))

@@ -1,7 +1,7 @@
 """Imports each action of each entry point of a distribution: `python probe.py DISTRIBUTION FD [MODULE…]`.
 
-Writes lines of JSON to the file descriptor. Each entry point is imported in a fork, so that none finds what another has
-imported and a crash concerns one alone; the modules named are imported before, once. Python 3.8 and newer.
+Writes lines of JSON to the file descriptor. Each entry point is imported in a fork, so that entry points do not share
+imports and a crash affects only one; the given modules are imported once, before. Python 3.8 and newer.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ def cause(error):
 
 
 def attempt(name):
-    """Import a module; why it cannot be imported, or empty."""
+    """Import a module. Returns why it cannot be imported; empty on success."""
     try:
         importlib.import_module(name)
     except (Exception, SystemExit) as error:
@@ -38,7 +38,8 @@ def attempt(name):
 
 
 def checked(entry):
-    """The actions of an entry point: the modules of the package `scripts` that it imports, or that lies beside it."""
+    """The actions of an entry point with their results: modules of the `scripts` package that it imports or lies
+    beside."""
     module = entry.value.partition(":")[0].strip()
     reason = attempt(module)
     if reason:
@@ -70,7 +71,7 @@ def in_fork(fd, entry):
     if pid == 0:
         os.close(read)
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # It was killed before the call above.
+        if os.getppid() != parent:  # the parent ended before the call above
             os._exit(1)
         signal.alarm(LIMIT_S)
         result = checked(entry)

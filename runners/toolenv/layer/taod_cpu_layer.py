@@ -1,10 +1,10 @@
 """taod's CPU compatibility layer: lets tools that insist on a GPU run on the CPU, for trials and tests.
 
-An environment installed with `--cpu` imports this at each start of Python, by a `.pth` file. It changes nothing until
-the tool imports the libraries named in `_HOOKS`:
+In an environment installed with `--cpu`, a `.pth` file imports this module at each start of Python. It changes nothing
+until the tool imports the libraries named in `_HOOKS`:
 
 - Lightning's Trainer gets the CPU as accelerator, one device, and 32-bit precision;
-- PyTorch moves to the CPU whatever is asked onto "cuda"; compiled operators that cannot be loaded are skipped;
+- PyTorch uses the CPU for the device "cuda"; compiled operators that cannot be loaded are skipped;
 - packages that can only be built for a GPU or MPI are replaced by stand-ins with one process and no device.
 
 Python 3.8 and newer; standard library only.
@@ -38,7 +38,7 @@ _NOTHING = ("empty_cache", "manual_seed", "manual_seed_all", "reset_peak_memory_
 
 
 def note(text):
-    """One line on the run's log."""
+    """Write one line to the run's log."""
     print("taod CPU layer: " + text, file=sys.stderr, flush=True)
 
 
@@ -46,7 +46,7 @@ def note(text):
 
 
 class _AfterImport(importlib.abc.MetaPathFinder):
-    """Calls a hook with a module right after the module was executed."""
+    """Calls a hook with a module right after its execution."""
 
     def __init__(self, hooks):
         self._hooks = hooks
@@ -75,7 +75,7 @@ class _Loader(importlib.abc.Loader):
         return self._inner.create_module(spec)
 
     def exec_module(self, module):
-        # The module sees its own loader: resources are read through it.
+        # The module keeps its own loader, through which resources are read.
         module.__loader__ = module.__spec__.loader = self._inner
         self._inner.exec_module(module)
         self._hook(module)
@@ -85,7 +85,7 @@ class _Loader(importlib.abc.Loader):
 
 
 def _torch(torch):
-    """Whatever is asked onto a CUDA device stays on the CPU."""
+    """Redirect PyTorch's CUDA devices to the CPU."""
 
     def on_cpu(value):
         if isinstance(value, str) and value.startswith("cuda"):
@@ -139,7 +139,7 @@ def _torch(torch):
 
 
 def _distributed(distributed):
-    """Process groups of the CPU."""
+    """Make process groups use a CPU backend."""
     init = distributed.init_process_group
 
     def init_process_group(backend=None, *args, **kwargs):
@@ -152,7 +152,7 @@ def _distributed(distributed):
 
 
 def _lightning(lightning):
-    """The Trainer's accelerator is the CPU."""
+    """Make the Trainer use the CPU."""
     trainer = lightning.Trainer
     init = trainer.__init__
     old = int(lightning.__version__.split(".")[0]) < 2
@@ -172,12 +172,12 @@ def _lightning(lightning):
 
 
 def _device_mixin(module):
-    """Lightning 1 moves its modules by a method of its own."""
+    """Redirect the `cuda` method of Lightning 1's modules to the CPU."""
     module._DeviceDtypeModuleMixin.cuda = lambda self, *args, **kwargs: self
 
 
 def _mmcv(module):
-    """MMCV's data-parallel wrapper without a device."""
+    """Replace MMCV's data-parallel wrapper by one without a device."""
     wrapper = module.MMDistributedDataParallel
     init = wrapper.__init__
 
@@ -195,7 +195,7 @@ def _mmcv(module):
 
 
 def _operators(module):
-    """Operators that the tool would load without asking whether they can be loaded."""
+    """Skip operators that cannot be loaded and that the tool loads without a check."""
     module.load_ops = lambda *args, **kwargs: None
 
 
@@ -212,7 +212,8 @@ _HOOKS = {
 
 
 class _StandInClass(type):
-    """Classes and values of a package that is not there: named, inherited from and passed on, and without any use."""
+    """Stand-in for classes and values of an absent package: they can be named, inherited from and passed, but not
+    used."""
 
     def __getattr__(cls, name):
         if name.startswith("__"):
@@ -249,7 +250,7 @@ class _StandInModule(types.ModuleType):
 
 
 class _Made:
-    """A value that is made when it is first asked for."""
+    """A value created on its first use."""
 
     def __init__(self, make):
         self.make = make
@@ -260,7 +261,7 @@ def _same(value=None, *args, **kwargs):
 
 
 def _quiet_callback():
-    """Keras callbacks of distributed training: nothing is to be averaged or broadcast by one process."""
+    """A Keras callback of distributed training that does nothing, since there is only one process."""
     from tensorflow.keras.callbacks import Callback
 
     class OneProcess(Callback):
@@ -271,7 +272,7 @@ def _quiet_callback():
 
 
 class _OneProcess:
-    """MPI's world of a single process."""
+    """MPI's communicator with a single process."""
 
     rank, size = 0, 1
 
@@ -333,7 +334,7 @@ _VALUES = {
 
 
 class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Behind all other finders: a package that is installed is used."""
+    """Finds stand-ins; comes after all other finders, so that installed packages take precedence."""
 
     def __init__(self, packages):
         self._packages = frozenset(packages)
@@ -352,7 +353,7 @@ class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def install():
-    """Put the layer in force in this process."""
+    """Activate the layer in this process."""
     try:
         with open(_CONFIG, encoding="utf-8") as file:
             config = json.load(file)
