@@ -193,7 +193,7 @@ def get(name: str, release: str = releases.BASE) -> Network | None:
 
 
 def of(network: Network | str, release: str = releases.BASE) -> Network:
-    """The network itself, or that of a name in a release; raises KeyError for an unknown one."""
+    """The network itself, or the one of a name in a release; raises KeyError for an unknown one."""
     if isinstance(network, Network):
         return network
     found = get(network, release)

@@ -1,4 +1,4 @@
-"""How long a training is: the field of its specification that says so, and its value."""
+"""The length of a training: the field of its specification, and its value."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from taod.catalogue.network import Network, of
 from taod.catalogue.schema import merge
 
 INTERVAL = "assign_const_value"
-"""How a table marks a field that depends on the length: `assign_const_value,<path of the length>`."""
+"""Mark in a table of a field that depends on the length: `assign_const_value,<path of the length>`."""
 _NAMES = ("num_epochs", "n_epochs", "max_epochs", "num_epoch", "epochs", "max_iters")
 
 
 def length_field(network: Network | str) -> str | None:
-    """The path of a training's number of epochs (segformer: iterations); None where a network has none."""
+    """The path of a training's number of epochs (segformer: iterations); None if a network has none."""
     chosen = of(network)
     for how in chosen.file.sweep_fields.values():
         name, _, rest = how.partition(",")

@@ -1,4 +1,4 @@
-"""How many GPUs a run takes, and how a spec says so once they are leased. Pure."""
+"""The number of GPUs of a run, and the spec's fields for the leased ones. Pure."""
 
 from __future__ import annotations
 

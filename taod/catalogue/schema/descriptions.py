@@ -85,7 +85,7 @@ def span(low: Any, high: Any) -> str:
 
 
 def kind(row: Parameter) -> str:
-    """The rule for a value, without `must be`."""
+    """The rule for a value as text, without `must be`."""
     if row.const:
         return f"{row.default}"
     if row.options:

@@ -1,4 +1,4 @@
-"""Makes the JSON Schema (2020-12) of an action's specification out of its parameter table."""
+"""Builds the JSON Schema (2020-12) of an action's specification from its parameter table."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from taod.catalogue.schema.validate import check
 from taod.types.release_change import ActionChange, FieldChange, FieldChangeKind
 
 _ROUNDS = 3
-"""A value that is dropped may have been compared with another one."""
+"""Most rounds of dropping rejected values: dropping one may violate a comparison with another."""
 
 
 def convert(old: Network, new: Network, action: str, document: Document, *, saved: bool) -> ActionChange:
@@ -49,7 +49,7 @@ def convert(old: Network, new: Network, action: str, document: Document, *, save
 
 
 def _reject(new: Network, action: str, made: Document) -> list[FieldChange]:
-    """Drop what the other release does not take, so that its defaults apply, and say why."""
+    """Drop values that the other release rejects, so that its defaults apply. Returns them with the reasons."""
     found: list[FieldChange] = []
     for _ in range(_ROUNDS):
         violations = [
@@ -58,7 +58,7 @@ def _reject(new: Network, action: str, made: Document) -> list[FieldChange]:
         if not violations:
             break
         for path, violation in violations:
-            # Of a path into a list the list's own parameter.
+            # for a path into a list, the list's parameter
             path = path.partition("[")[0]
             if drop(made, path) is not None:
                 found.append(FieldChange(FieldChangeKind.REJECTED, path, value=violation.value, reason=violation.rule))

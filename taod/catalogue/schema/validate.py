@@ -109,7 +109,7 @@ class _Walk:
         return True
 
     def outside(self, path: str, value: Any, rule: str) -> None:
-        """A value outside the reference, which the tool may accept."""
+        """Record a value outside the reference, which the tool may accept."""
         if self.strict:
             self.violations.append(Violation(path, value, rule))
         elif len(self.warnings) < _MOST_WARNINGS:
@@ -280,7 +280,7 @@ def _groups(document: dict[str, Any], group: str) -> Iterator[tuple[str, dict[st
 
 
 def _first(value: Any) -> Any:
-    """The first item of a list: a schedule's points rise."""
+    """The first item of a list, which is the smallest point of a schedule; other values unchanged."""
     return value[0] if isinstance(value, list) and value else value
 
 

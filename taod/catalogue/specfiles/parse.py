@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)?")
 def parse(spec_format: str, text: str, network: Network | str, action: str, bounds: Bounds = BOUNDS) -> dict[str, Any]:
     """The document that a text of that format (`yaml`, `protobuf`, `json`) holds, as it is saved and validated.
 
-    The action's table says what one value alone cannot: that a field given once is a list, that `+.5` is a number.
+    The action's table resolves what a value alone does not show: that a field given once is a list, `+.5` a number.
     Raises ParseError naming the line, also for a document beyond `bounds`.
     """
     table = of(network).table(action)
@@ -89,7 +89,7 @@ def _given_again(values: list[Any]) -> Any:
 
 
 def _listed(node: Node, value: Any) -> Any:
-    """The value with a list wherever the table has one: gathered parts were read under other names."""
+    """The value with lists wherever the table has one; for merged parts, which were read under other names."""
     if isinstance(value, list):
         return [_listed(node, item) if isinstance(item, dict) else item for item in value]
     if isinstance(value, dict):

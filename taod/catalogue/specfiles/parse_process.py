@@ -1,4 +1,4 @@
-"""Reads one text after the other in a process of its own: `python -m taod.catalogue.specfiles.parse_process`."""
+"""A separate process that reads texts one after the other: `python -m taod.catalogue.specfiles.parse_process`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MEMORY_BYTES = 1024**3
 
 
 class Text(msgspec.Struct, frozen=True):
-    """A text, and as what it is read: a document of JSON, or a specification of a network's action."""
+    """A text and its type: a JSON document, or a specification of a network's action."""
 
     text: bytes
     bounds: Bounds

@@ -28,7 +28,7 @@ _TOKENS_OF_A_VALUE = 4
 _LONGEST_NUMBER = 100
 
 Message = dict[str, list[Any]]
-"""Each field with all the values that it was given, in order."""
+"""Field -> all its values, in order."""
 
 
 class ParseError(ValueError):

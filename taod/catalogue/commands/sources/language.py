@@ -65,7 +65,7 @@ def ocrnet(spec: Spec, facts: JobFacts) -> None:
 
 
 def _words(dataset: DatasetFacts | None, part: str, facts: JobFacts) -> str | None:
-    """What the tool reads of a part: its lmdb, or since 7.3 the images, where the part was not converted."""
+    """The path that the tool reads for a part: its lmdb, or since 7.3 the images if the part was not converted."""
     return at(dataset, part if _reads_images(dataset, part, facts) else f"{part}/lmdb")
 
 
