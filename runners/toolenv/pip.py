@@ -73,7 +73,7 @@ def parse(line: str) -> Line | None:
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """pip's environment: the caller's with its index settings, without variables that would install elsewhere."""
+    """pip's environment: the caller's with its index settings, without variables that change its target."""
     return {name: value for name, value in environ.items() if name not in _FOREIGN} | _SET
 
 
