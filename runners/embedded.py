@@ -57,6 +57,7 @@ class Embedded(LocalRunner):
         if not self._chosen and (path := _python_path()):
             environment["PYTHONPATH"] = path
         environment |= of_run(request, self.rules.extra, threads=self._threads)
+        environment["TAOD_JOB_RESULTS"] = str(request.job_folder.results)
         return Launch([self._python, "-m", "runners.engine", *words], environment)
 
 

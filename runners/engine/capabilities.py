@@ -9,6 +9,9 @@ from runners.engine.core.offer import Offer
 from runners.engine.data import capabilities as data
 from runners.engine.errors import SpecError
 from runners.engine.networks.classification_pyt import capabilities as classification_pyt
+from runners.engine.networks.classification_tf1 import capabilities as classification_tf1
+from runners.engine.networks.classification_tf2 import capabilities as classification_tf2
+from runners.engine.networks.multitask_classification import capabilities as multitask_classification
 from runners.engine.networks.retinanet import capabilities as retinanet
 from runners.engine.networks.segformer import capabilities as segformer
 from runners.engine.networks.ssd import capabilities as ssd
@@ -20,6 +23,9 @@ from taod.documents import Document
 
 OFFERS: dict[str, Offer] = {
     "classification_pyt": classification_pyt.OFFER,
+    "classification_tf1": classification_tf1.OFFER,
+    "classification_tf2": classification_tf2.OFFER,
+    "multitask_classification": multitask_classification.OFFER,
     "retinanet": retinanet.OFFER,
     "segformer": segformer.OFFER,
     "ssd": ssd.OFFER,

@@ -37,7 +37,8 @@ def main(argv: Sequence[str]) -> int:
     arguments = cli.parse(argv)
     _start_log()
     document, trouble = _document(arguments)
-    results = arguments.results or _path(document.get("results_dir"))
+    # The command lines of some actions (confmat) name no folder: taod says which one is the job's.
+    results = arguments.results or _path(document.get("results_dir")) or _path(os.environ.get("TAOD_JOB_RESULTS"))
     if results is None:
         print(f"No results folder: give -r, or results_dir in the spec. {trouble or ''}".rstrip(), file=sys.stderr)
         return 2

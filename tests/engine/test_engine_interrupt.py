@@ -11,10 +11,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from runners.engine.classification.scoring import Score  # noqa: E402
 from runners.engine.core.trainer import Trainer  # noqa: E402
 from runners.engine.errors import Interrupted  # noqa: E402
 from runners.engine.interrupt import Interrupt  # noqa: E402
-from runners.engine.networks.classification_pyt.scoring import Score  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine]
 

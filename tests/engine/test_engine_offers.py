@@ -8,7 +8,14 @@ from runners.engine import capabilities
 from runners.engine.core import offer
 from taod.catalogue.network import of
 
-NETWORKS = ("classification_pyt", "segformer", "unet")
+NETWORKS = (
+    "classification_pyt",
+    "classification_tf1",
+    "classification_tf2",
+    "multitask_classification",
+    "segformer",
+    "unet",
+)
 """Those whose lists are their own; detectors share lists, which their own test holds."""
 pairs = [(name, action) for name in NETWORKS for action in capabilities.OFFERS[name].actions]
 

@@ -11,11 +11,11 @@ torch = pytest.importorskip("torch")
 np = pytest.importorskip("numpy")
 
 from runners.engine import checkpoint  # noqa: E402
+from runners.engine.classification.scoring import Score, softmax  # noqa: E402
 from runners.engine.core import weights  # noqa: E402
 from runners.engine.core.loading import EpochBatches  # noqa: E402
 from runners.engine.errors import CheckpointError  # noqa: E402
 from runners.engine.networks.classification_pyt import models, optimise  # noqa: E402
-from runners.engine.networks.classification_pyt.scoring import Score, softmax  # noqa: E402
 from runners.engine.networks.classification_pyt.settings import LrConfig  # noqa: E402
 
 pytestmark = pytest.mark.engine

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("PIL")
 
+from runners.engine.classification import images
+from runners.engine.classification.settings import Split
 from runners.engine.errors import DataError
-from runners.engine.networks.classification_pyt import images
-from runners.engine.networks.classification_pyt.settings import Split
 
 Make = Callable[..., Split]
 
@@ -69,7 +69,7 @@ def test_errors_name_folder_and_class(tree: Make, tmp_path: Path) -> None:
 
 def test_errors_of_missing_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"dataset\.data\.train\.data_prefix is not set"):
-        images.in_classes(Split(), "dataset.data.train")
+        images.in_classes(Split(), "dataset.data.train.data_prefix")
     with pytest.raises(DataError, match="is not a folder"):
         images.in_classes(Split(data_prefix=str(tmp_path / "none")), "w")
     with pytest.raises(DataError, match="has no class folders"):

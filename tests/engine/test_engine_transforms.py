@@ -10,10 +10,10 @@ import pytest
 np = pytest.importorskip("numpy")
 Image = pytest.importorskip("PIL.Image")
 
+from runners.engine.classification import settings, transforms  # noqa: E402
+from runners.engine.classification.pipeline import Pipeline, evaluation_entries  # noqa: E402
 from runners.engine.core.images import upright_rgb  # noqa: E402
 from runners.engine.errors import SpecError  # noqa: E402
-from runners.engine.networks.classification_pyt import capabilities, transforms  # noqa: E402
-from runners.engine.networks.classification_pyt.pipeline import Pipeline, evaluation_entries  # noqa: E402
 
 EVERYTHING: list[dict[str, Any]] = [
     {"type": "LoadImageFromFile"},
@@ -37,8 +37,8 @@ def image(width: int = 40, height: int = 32) -> Any:
 
 
 def test_the_table_of_names_and_the_steps_agree() -> None:
-    assert set(transforms.STEPS) == set(capabilities.PIPELINE)
-    assert {entry["type"] for entry in EVERYTHING} - set(capabilities.PIPELINE_SILENT) == set(capabilities.PIPELINE)
+    assert set(transforms.STEPS) == set(settings.PIPELINE)
+    assert {entry["type"] for entry in EVERYTHING} - set(settings.PIPELINE_SILENT) == set(settings.PIPELINE)
 
 
 def test_every_step_in_a_row_depends_on_the_seed_alone() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
 
 import msgspec
 import numpy as np
@@ -12,10 +13,17 @@ import torch
 from torch import nn
 
 from runners.engine import checkpoint
+from runners.engine.core.loading import Feed
 from runners.engine.core.network import Arrays, F, Network, S, T
 from runners.engine.core.pixels import layout, to_device
 from runners.engine.errors import CheckpointError
+from runners.engine.spec import convert
 from taod.documents import Document
+
+if TYPE_CHECKING:
+    from runners.engine.run import Run
+
+log = logging.getLogger("engine")
 
 FRAME = "frame"
 """Where the metadata of an ONNX file keep what its model was trained with."""
@@ -31,6 +39,15 @@ class Model(msgspec.Struct, Generic[S, F, T], frozen=True):
 
 def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def opened(run: Run, network: Network[S, F, T]) -> tuple[S, Model[S, F, T], Feed[T]]:
+    """What evaluate and inference start with: the specification, its model, and the data to ask it of."""
+    spec = convert(run.document, network.spec_type)
+    model = load(network, spec, run.action)
+    log.info("%s: %d classes", model.source, len(model.frame.classes))
+    samples, batch_size, workers = network.samples(spec, model.frame, run.action)
+    return spec, model, Feed(samples, batch=batch_size, workers=workers)
 
 
 def load(network: Network[S, F, T], spec: S, action: str) -> Model[S, F, T]:

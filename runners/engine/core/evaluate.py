@@ -6,11 +6,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from runners.engine.core import answers
-from runners.engine.core.loading import Feed
 from runners.engine.core.network import F, Network, S, T
 from runners.engine.errors import DataError
 from runners.engine.interrupt import Interrupt
-from runners.engine.spec import convert
 from runners.engine.status import Pace
 
 if TYPE_CHECKING:
@@ -21,12 +19,8 @@ log = logging.getLogger("engine")
 
 def run(run: Run, network: Network[S, F, T]) -> str:
     """Report the KPIs and write the files of the evaluation; returns the closing sentence."""
-    spec = convert(run.document, network.spec_type)
-    model = answers.load(network, spec, run.action)
-    log.info("%s: %d classes", model.source, len(model.frame.classes))
-    samples, batch_size, workers = network.samples(spec, model.frame, run.action)
-    feed = Feed(samples, batch=batch_size, workers=workers)
-    log.info("Evaluating %d images", len(samples))
+    spec, model, feed = answers.opened(run, network)
+    log.info("Evaluating %d images", len(feed.samples))
     score = network.score(spec, model.frame, training=False)
     interrupt, pace = Interrupt().install(), Pace(0.5)
     for step, batch in enumerate(feed.epoch(), 1):
@@ -41,7 +35,7 @@ def run(run: Run, network: Network[S, F, T]) -> str:
             run.status.running(f"Evaluating, batch {step} of {feed.steps}", cur_iter=step)
     interrupt.check()
     if not score.count:
-        raise DataError(f"None of the {len(samples)} images can be read; the first is {samples.path(0)}.")
+        raise DataError(f"None of the {len(feed.samples)} images can be read; the first is {feed.samples.path(0)}.")
     kpi, categorical = score.kpi(), score.categorical()
     said = score.write(run.results, model.source)
     for name, value in kpi.items():

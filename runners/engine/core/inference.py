@@ -10,7 +10,6 @@ from runners.engine.core.loading import Feed
 from runners.engine.core.network import F, Network, S, T, Writer
 from runners.engine.errors import DataError
 from runners.engine.interrupt import Interrupt
-from runners.engine.spec import convert
 from runners.engine.status import Pace
 
 if TYPE_CHECKING:
@@ -22,12 +21,8 @@ log = logging.getLogger("engine")
 def run(run: Run, network: Network[S, F, T]) -> str:
     """Write what the model predicts; returns the closing sentence. An image that cannot be read is left out with a
     warning, and the results appear only when they are whole."""
-    spec = convert(run.document, network.spec_type)
-    model = answers.load(network, spec, run.action)
-    log.info("%s: %d classes", model.source, len(model.frame.classes))
-    samples, batch_size, workers = network.samples(spec, model.frame, run.action)
-    feed = Feed(samples, batch=batch_size, workers=workers)
-    log.info("Reading %d images", len(samples))
+    spec, model, feed = answers.opened(run, network)
+    log.info("Reading %d images", len(feed.samples))
     writer = network.writer(spec, model.frame, run.results)
     whole = False
     try:
@@ -36,7 +31,7 @@ def run(run: Run, network: Network[S, F, T]) -> str:
     finally:
         writer.close(whole)
     if not written:
-        raise DataError(f"None of the {left_out} images can be read; the first is {samples.path(0)}.")
+        raise DataError(f"None of the {left_out} images can be read; the first is {feed.samples.path(0)}.")
     note = f"; {left_out} could not be read and are left out" if left_out else ""
     return f"Inference finished: {written} images {network.verb}{note}"
 

@@ -99,7 +99,7 @@ def _reads(kind: object, parts: list[str]) -> bool:
         return _reads(get_args(kind)[0], parts)
     if origin in (typing.Union, types.UnionType):
         return any(_reads(one, parts) for one in get_args(kind))
-    if origin is list:
+    if origin in (list, tuple):
         return _reads(get_args(kind)[0], parts)
     if origin is dict or kind is dict or kind is typing.Any:
         return True

@@ -11,6 +11,10 @@ from torch import nn
 Schedule = Callable[[int], float]
 """Global step (from 0) → learning rate."""
 
+CLIP = 10.0
+"""Norm of the gradients that a step may have where the specification has no limit: the tools of TF1 and TF2 have none,
+and diverge where it would act."""
+
 
 def groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     """Parameter groups: norms, biases and other vectors are not decayed; frozen weights are left out."""
@@ -31,6 +35,15 @@ def freeze_norms(model: nn.Module) -> None:
 
 def _keep_statistics(module: nn.Module, _: object) -> None:
     module.training = False
+
+
+def penalty(model: nn.Module, kind: str, weight: float, dimensions: Sequence[int] = (4,)) -> torch.Tensor | None:
+    """What regularisation adds to the loss for kernels of so many dimensions (4: convolutions, 2: linear layers)."""
+    if not weight or kind not in ("L1", "L2"):
+        return None
+    kernels = [one for one in model.parameters() if one.ndim in dimensions and one.requires_grad]
+    norms = torch.stack([one.abs().sum() if kind == "L1" else one.square().sum() for one in kernels])
+    return weight * norms.sum()
 
 
 def sgd(

@@ -104,6 +104,12 @@ class Home(msgspec.Struct, frozen=True):
     name: str = checkpoint.NAME
     field: str = "the checkpoint to resume from"
 
+    @classmethod
+    def below(cls, results: Path, name: str, field: str = "the checkpoint to resume from") -> Home:
+        """`name`: a network's `checkpoint_name`."""
+        place = results / name
+        return cls(place.parent, place.name, field)
+
     @property
     def interrupted(self) -> Path:
         return self.folder / checkpoint.INTERRUPTED

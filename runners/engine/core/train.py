@@ -121,9 +121,8 @@ def arrange(
     validation = None
     if plan.validation is not None:
         validation = Feed(plan.validation, batch=recipe.batch, workers=recipe.workers)
-    place = run.results / network.checkpoint_name
-    place.parent.mkdir(parents=True, exist_ok=True)
-    home = Home(place.parent, place.name, recipe.resume_field)
+    home = Home.below(run.results, network.checkpoint_name, recipe.resume_field)
+    home.folder.mkdir(parents=True, exist_ok=True)
     return Prepared(network, spec, plan, home, trainer, feed, validation, group)
 
 

@@ -9,9 +9,7 @@ from typing import ClassVar, Literal, TypeVar
 import msgspec
 import torch
 
-from runners.engine.core.network import Plan
 from runners.engine.detection import anchors, backbones, dense
-from runners.engine.detection.data import Batch
 from runners.engine.detection.network import DetectionFrame
 from runners.engine.detection.nms import Detecting
 from runners.engine.detection.settings import Anchored, SsdAugmentation, numbers, rows
@@ -19,7 +17,6 @@ from runners.engine.detection.tf1 import Tf1Detection
 from runners.engine.detection.torchvision_ops import v2
 from runners.engine.detection.transforms import Boxed, Colours, Library, Steps, Stretch, Transform, flip
 from runners.engine.errors import SpecError
-from runners.engine.run import Run
 
 S = TypeVar("S", bound=Anchored)
 Kind = Literal["ssd", "retinanet"]
@@ -187,15 +184,14 @@ class AnchoredNetwork(Tf1Detection[S]):
 
     name: ClassVar[Kind]
 
-    def plan(self, spec: S, run: Run) -> Plan[DetectionFrame, Batch]:
-        config = spec.augmentation_config
-        classes = self.classes(spec)
-        mean = self.mean(config.image_mean)
-        frame = self.frame(
-            spec, run, classes, (config.output_height, config.output_width), mean, grey=config.output_channel == 1,
-            model=msgspec.to_builtins(shape_of(spec, self.name, len(classes.names))),
-        )  # fmt: skip
-        return self.arranged(spec, frame, classes, augmentation(config, mean))
+    def augmentation(self, spec: S) -> SsdAugmentation:
+        return spec.augmentation_config
+
+    def described(self, spec: S, classes: int) -> Shape:
+        return shape_of(spec, self.name, classes)
+
+    def transform(self, spec: S, mean: tuple[float, float, float]) -> Transform:
+        return augmentation(spec.augmentation_config, mean)
 
     def build(self, frame: DetectionFrame) -> Detecting:
         return build(msgspec.convert(frame.model, Shape), frame.height, frame.width)

@@ -109,7 +109,6 @@ class Regularizer(msgspec.Struct, frozen=True):
 
 
 class EarlyStopping(msgspec.Struct, frozen=True):
-    monitor: str = "loss"
     patience: Positive | None = None
 
 
@@ -120,7 +119,6 @@ class TrainingConfig(msgspec.Struct, frozen=True):
     regularizer: Regularizer = Regularizer()
     optimizer: Optimizer = Optimizer()
     checkpoint_interval: Positive = 10
-    n_workers: Annotated[int, Meta(ge=0)] | None = None
     early_stopping: EarlyStopping | None = None
     resume_model_path: str | None = None
     pretrain_model_path: str | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
+import msgspec
 import torch
 from torch import nn
 
@@ -18,7 +20,17 @@ from runners.engine.detection.data import Batch, DetectionSamples
 from runners.engine.detection.network import MEAN, Detection, DetectionFrame, DetectionWriter, VocScore
 from runners.engine.detection.nms import Nms
 from runners.engine.detection.samples import Classes, Sample
-from runners.engine.detection.settings import Common, DataSource, LearningRate, Optimizer, Sgd, Weighted
+from runners.engine.detection.settings import (
+    Common,
+    DataSource,
+    LearningRate,
+    Optimizer,
+    Sgd,
+    SsdAugmentation,
+    TrainingConfig,
+    Weighted,
+    YoloAugmentation,
+)
 from runners.engine.detection.transforms import Transform
 from runners.engine.errors import DataError, SpecError
 from runners.engine.run import Run
@@ -29,6 +41,8 @@ S = TypeVar("S", bound=Common)
 
 class Tf1Detection(Detection[S]):
     """ssd, retinanet and the YOLO networks."""
+
+    keeps_aspect: ClassVar[bool] = False
 
     def classes(self, spec: S) -> Classes:
         return samples.mapped(spec.dataset_config.mapping)
@@ -42,35 +56,36 @@ class Tf1Detection(Detection[S]):
         )
         return red, green, blue
 
-    def frame(
-        self,
-        spec: S,
-        run: Run,
-        classes: Classes,
-        size: tuple[int, int],
-        mean: tuple[float, float, float],
-        *,
-        model: dict[str, object],
-        grey: bool = False,
-        keeps_aspect: bool = False,
-    ) -> DetectionFrame:
-        return DetectionFrame(
+    @abstractmethod
+    def augmentation(self, spec: S) -> SsdAugmentation | YoloAugmentation: ...
+
+    @abstractmethod
+    def described(self, spec: S, classes: int) -> msgspec.Struct:
+        """The shape of the model."""
+
+    @abstractmethod
+    def transform(self, spec: S, mean: tuple[float, float, float]) -> Transform:
+        """What is done to images of a training."""
+
+    def grey(self, spec: S) -> bool:
+        return self.augmentation(spec).output_channel == 1
+
+    def plan(self, spec: S, run: Run) -> Plan[DetectionFrame, Batch]:
+        own, config = self.augmentation(spec), spec.dataset_config
+        classes = self.classes(spec)
+        mean = self.mean(own.image_mean)
+        frame = DetectionFrame(
             classes=classes.names,
             ids=classes.ids,
             optimizer=spec.training_config.optimizer.name,
             spec=run.document,
-            height=size[0],
-            width=size[1],
+            height=own.output_height,
+            width=own.output_width,
             mean=mean,
-            grey=grey,
-            keeps_aspect=keeps_aspect,
-            model=model,
+            grey=self.grey(spec),
+            keeps_aspect=self.keeps_aspect,
+            model=msgspec.to_builtins(self.described(spec, len(classes.names))),
         )
-
-    def arranged(
-        self, spec: S, frame: DetectionFrame, classes: Classes, transform: Transform
-    ) -> Plan[DetectionFrame, Batch]:
-        config = spec.dataset_config
         train = samples.read(_sources(config.data_sources, "dataset_config.data_sources"), classes)
         validation = None
         if config.validation_data_sources:
@@ -79,7 +94,7 @@ class Tf1Detection(Detection[S]):
         return Plan(
             frame=frame,
             recipe=self.recipe(spec),
-            samples=self.augmented(train, frame, transform),
+            samples=self.augmented(train, frame, self.transform(spec, mean)),
             validation=validation,
             about=f"{frame.model.get('backbone', '')} at {frame.width}x{frame.height}, {len(frame.classes)} classes",
         )
@@ -88,39 +103,20 @@ class Tf1Detection(Detection[S]):
         return DetectionSamples(train, frame.fit, transform, grey=frame.grey)
 
     def recipe(self, spec: S) -> Recipe:
-        config = spec.training_config
-        stop = config.early_stopping
-        return Recipe(
-            epochs=config.num_epochs,
-            batch=config.batch_size_per_gpu,
-            optimiser=optimiser(config.optimizer),
-            schedule=lambda steps: schedule(config.learning_rate, steps * config.num_epochs),
+        return recipe(
+            spec.training_config,
             seed=spec.random_seed,
-            precision="auto" if spec.use_amp else "fp32",
-            clip_norm=CLIP,
-            ema_decay=0.9999 if config.model_ema else None,
-            checkpoint_interval=config.checkpoint_interval,
-            validation_interval=spec.eval_config.validation_period_during_training,
-            patience=stop.patience if stop else None,
-            monitor="loss",
-            resume=config.resume_model_path or None,
-            start=config.pretrain_model_path or None,
             gpus=spec.gpus or 1,
-            resume_field="training_config.resume_model_path",
-            start_field="training_config.pretrain_model_path",
-            lr_field="training_config.learning_rate",
-            precision_field="use_amp",
+            mixed=spec.use_amp,
+            validation_interval=spec.eval_config.validation_period_during_training,
         )
 
     def loss(self, model: nn.Module, data: Batch, plan: Plan[DetectionFrame, Batch], step: int) -> Loss:
         found = super().loss(model, data, plan, step)
         kind = str(lookup(plan.frame.spec, "training_config.regularizer.type") or "").strip("_")
         weight = float(lookup(plan.frame.spec, "training_config.regularizer.weight") or 0.0)
-        if not weight or kind not in ("L1", "L2"):
-            return found
-        kernels = [one for one in model.parameters() if one.ndim == 4 and one.requires_grad]
-        norms = torch.stack([one.abs().sum() if kind == "L1" else one.square().sum() for one in kernels])
-        return found._replace(total=found.total + weight * norms.sum())
+        added = optimise.penalty(model, kind, weight)
+        return found if added is None else found._replace(total=found.total + added)
 
     def nms(self, spec: S, frame: DetectionFrame) -> Nms:
         """Of the action's specification; of the training's where an action has none."""
@@ -163,10 +159,6 @@ class Tf1Detection(Detection[S]):
         return DetectionWriter(folder, frame, spec.threshold)
 
 
-CLIP = 10.0
-"""Norm of the gradients that a step may have: the tools have no such limit, and diverge where it would act."""
-
-
 def _sources(given: list[DataSource], field: str) -> list[Source]:
     if not given:
         raise DataError(f"{field} is empty; assign a dataset to the model.")
@@ -180,6 +172,32 @@ def _source(given: DataSource, field: str) -> Source:
     if not place:
         raise DataError(f"{field} names neither TFRecords nor folders of images and labels.")
     return samples.kitti_source(samples.beside(place))
+
+
+def recipe(config: TrainingConfig, *, seed: int, gpus: int, mixed: bool, validation_interval: int = 1) -> Recipe:
+    """How to train as the common group says."""
+    stop = config.early_stopping
+    return Recipe(
+        epochs=config.num_epochs,
+        batch=config.batch_size_per_gpu,
+        optimiser=optimiser(config.optimizer),
+        schedule=lambda steps: schedule(config.learning_rate, steps * config.num_epochs),
+        seed=seed,
+        precision="auto" if mixed else "fp32",
+        clip_norm=optimise.CLIP,
+        ema_decay=0.9999 if config.model_ema else None,
+        checkpoint_interval=config.checkpoint_interval,
+        validation_interval=validation_interval,
+        patience=stop.patience if stop else None,
+        monitor="loss",
+        resume=config.resume_model_path or None,
+        start=config.pretrain_model_path or None,
+        gpus=gpus,
+        resume_field="training_config.resume_model_path",
+        start_field="training_config.pretrain_model_path",
+        lr_field="training_config.learning_rate",
+        precision_field="use_amp",
+    )
 
 
 def schedule(given: LearningRate, total: int) -> Schedule:

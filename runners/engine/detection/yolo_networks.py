@@ -9,9 +9,8 @@ from typing import ClassVar, Literal, TypeVar
 import msgspec
 import torch
 
-from runners.engine.core.network import Plan
 from runners.engine.detection import backbones
-from runners.engine.detection.data import Batch, DetectionSamples
+from runners.engine.detection.data import DetectionSamples
 from runners.engine.detection.network import DetectionFrame
 from runners.engine.detection.nms import Detecting
 from runners.engine.detection.samples import Sample
@@ -32,7 +31,6 @@ from runners.engine.detection.transforms import (
 )
 from runners.engine.detection.yolo import Yolo, YoloLoss, YoloNeck
 from runners.engine.errors import SpecError
-from runners.engine.run import Run
 
 S = TypeVar("S", bound=YoloSpec)
 Kind = Literal["yolo_v3", "yolo_v4", "yolo_v4_tiny"]
@@ -187,16 +185,19 @@ class YoloNetwork(Tf1Detection[S]):
 
     name: ClassVar[Kind]
 
-    def plan(self, spec: S, run: Run) -> Plan[DetectionFrame, Batch]:
-        config = spec.augmentation_config
-        classes = self.classes(spec)
-        mean = self.mean(config.image_mean)
-        frame = self.frame(
-            spec, run, classes, (config.output_height, config.output_width), mean,
-            grey=config.output_channel == 1 or spec.dataset_config.is_monochrome, keeps_aspect=True,
-            model=msgspec.to_builtins(shape_of(spec, self.name, len(classes.names))),
-        )  # fmt: skip
-        return self.arranged(spec, frame, classes, augmentation(config, mean))
+    keeps_aspect = True
+
+    def augmentation(self, spec: S) -> YoloAugmentation:
+        return spec.augmentation_config
+
+    def described(self, spec: S, classes: int) -> YoloShape:
+        return shape_of(spec, self.name, classes)
+
+    def transform(self, spec: S, mean: tuple[float, float, float]) -> Transform:
+        return augmentation(spec.augmentation_config, mean)
+
+    def grey(self, spec: S) -> bool:
+        return super().grey(spec) or spec.dataset_config.is_monochrome
 
     def augmented(self, train: list[Sample], frame: DetectionFrame, transform: Transform) -> DetectionSamples:
         given = msgspec.convert(frame.spec.get("augmentation_config") or {}, YoloAugmentation, strict=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runners.engine.classification.settings import PIPELINE, PIPELINE_SILENT
 from runners.engine.core.offer import EXPORT, TRAINING, Offer
 from runners.engine.errors import SpecError
 from runners.engine.networks.classification_pyt import backbones, settings
@@ -14,30 +15,6 @@ LR_POLICIES = ("CosineAnnealing", "step", "poly", "exp", "fixed")
 LOSSES = ("CrossEntropyLoss", "LabelSmoothLoss")
 HEADS = ("LinearClsHead", "FANLinearClsHead", "TAOLinearHead")
 """All of them are one linear layer on the pooled features here."""
-
-PIPELINE = (
-    "RandomResizedCrop",
-    "RandomCrop",
-    "RandomFlip",
-    "RandomGrayscale",
-    "RandomRotation",
-    "RandomErasing",
-    "ColorJitter",
-    "Resize",
-    "CenterCrop",
-    "Pad",
-    "Normalize",
-)
-PIPELINE_SILENT = (
-    "LoadImageFromFile",
-    "ImageToTensor",
-    "ToTensor",
-    "Collect",
-    "PackClsInputs",
-    "PackInputs",
-    "DefaultFormatBundle",
-)
-"""Entries that say what the loader does anyway."""
 
 
 def check(action: str, document: Document) -> None:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import logging
-from collections.abc import Sequence
 from pathlib import Path
-from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 import torch
 from torch import nn
 
-from runners.engine.core import images as reading
+from runners.engine.classification import images
+from runners.engine.classification.data import ImageSet, Labelled
+from runners.engine.classification.images import Images
+from runners.engine.classification.pipeline import Pipeline, evaluation_entries
+from runners.engine.classification.score import ClassScore, ClassWriter, Task
+from runners.engine.classification.settings import Split
 from runners.engine.core.loading import Samples
-from runners.engine.core.network import Arrays, Frame, Loss, Network, Plan, Recipe
+from runners.engine.core.network import Frame, Loss, Network, Plan, Recipe
 from runners.engine.core.pixels import scaled
 from runners.engine.errors import SpecError
-from runners.engine.networks.classification_pyt import images, models, optimise, settings
-from runners.engine.networks.classification_pyt.images import Images
+from runners.engine.networks.classification_pyt import models, optimise, settings
 from runners.engine.networks.classification_pyt.models import Architecture
-from runners.engine.networks.classification_pyt.pipeline import Pipeline, evaluation_entries
-from runners.engine.networks.classification_pyt.scoring import Score, softmax
-from runners.engine.networks.classification_pyt.settings import Split
 from taod.documents import Document
 
 if TYPE_CHECKING:
@@ -56,95 +53,6 @@ class Kept(Frame, frozen=True, kw_only=True):
         return self.architecture.height, self.architecture.width
 
 
-class Labelled(NamedTuple):
-    """`pixels` uint8 [n, height, width, 3]; `labels` int64 [n], -1 where unknown."""
-
-    pixels: torch.Tensor
-    labels: torch.Tensor
-
-
-class ImageSet(msgspec.Struct, frozen=True):
-    """Images through a pipeline, with their labels."""
-
-    found: Images
-    pipeline: Pipeline
-
-    def __len__(self) -> int:
-        return len(self.found.names)
-
-    def path(self, index: int) -> str:
-        return self.found.path(index)
-
-    def sample(self, index: int, rng: Random) -> tuple[np.ndarray, int]:
-        image = reading.read(self.found.path(index))
-        return self.pipeline(image, rng), self.found.labels[index] if self.found.labels else -1
-
-    def collate(self, samples: list[tuple[np.ndarray, int]]) -> Labelled:
-        pixels = torch.from_numpy(np.stack([pixels for pixels, _ in samples]))
-        return Labelled(pixels, torch.tensor([label for _, label in samples], dtype=torch.int64))
-
-    def digest(self) -> str:
-        return self.found.digest()
-
-
-class ClassScore:
-    """The KPIs of classification_pyt."""
-
-    def __init__(self, classes: Sequence[str], topk: Sequence[int], *, precision: bool) -> None:
-        self.score = Score(classes, topk)
-        self._precision = precision
-
-    def add(self, outputs: Arrays, data: Labelled, indices: Sequence[int]) -> None:
-        self.score.add(outputs[0], data.labels.numpy())
-
-    @property
-    def count(self) -> int:
-        return self.score.count
-
-    def kpi(self) -> dict[str, float]:
-        return self.score.kpi()
-
-    def categorical(self) -> dict[str, dict[str, float]]:
-        found = {"accuracy": self.score.accuracy()}
-        return found | {"precision": self.score.precision()} if self._precision else found
-
-    def write(self, folder: Path, checkpoint: Path) -> str:
-        """metrics.json and confusion_matrix.csv."""
-        score = self.score
-        kpi = score.kpi()
-        metrics = {"checkpoint": str(checkpoint), "images": score.count, **kpi, "classes": self.categorical()}
-        (folder / "metrics.json").write_bytes(msgspec.json.format(msgspec.json.encode(metrics)) + b"\n")
-        with (folder / "confusion_matrix.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["true \\ predicted", *score.classes])
-            for name, row in zip(score.classes, score.confusion.tolist(), strict=True):
-                writer.writerow([name, *row])
-        return f"accuracy_top-1 {kpi['accuracy_top-1']:.4f}"
-
-
-class ClassWriter:
-    """result.csv: path, class, confidence (softmax, in [0, 1]); the file appears only when it is whole."""
-
-    def __init__(self, folder: Path, classes: Sequence[str]) -> None:
-        self._target, self._aside = folder / "result.csv", folder / ".result.csv.part"
-        self._classes = classes
-        self._file = self._aside.open("w", newline="", encoding="utf-8", errors="surrogateescape")
-        self._writer = csv.writer(self._file)
-        self._writer.writerow(["path", "class", "confidence"])
-
-    def add(self, path: str, outputs: Arrays, data: Labelled, place: int) -> None:
-        row = softmax(outputs[0][None])[0]
-        best = int(row.argmax())
-        self._writer.writerow([path, self._classes[best], f"{row[best]:.6f}"])
-
-    def close(self, whole: bool) -> None:
-        self._file.close()
-        if whole:
-            self._aside.replace(self._target)
-        else:
-            self._aside.unlink()
-
-
 class Classification(Network[settings.Spec, Kept, Labelled]):
     name = "classification_pyt"
     spec_type = settings.Spec
@@ -157,7 +65,7 @@ class Classification(Network[settings.Spec, Kept, Labelled]):
         config, data = spec.train.train_config, spec.dataset.data
         for hook in config.custom_hooks:
             log.warning("train.train_config.custom_hooks: %s is not in the engine and is left out", hook.get("type"))
-        found = images.in_classes(data.train, "dataset.data.train", every=True)
+        found = images.in_classes(data.train, "dataset.data.train.data_prefix", every=True)
         _check_classes(spec.model.head.num_classes, found)
         pipeline = Pipeline(data.train.pipeline or DEFAULT_PIPELINE, "dataset.data.train")
         norm = pipeline.norm or spec.dataset.img_norm_cfg
@@ -194,7 +102,7 @@ class Classification(Network[settings.Spec, Kept, Labelled]):
     def score(self, spec: settings.Spec, frame: Kept, *, training: bool) -> ClassScore:
         wanted = spec.evaluate.topk
         topk = (1, 5) if training else (5,) if wanted is None else (wanted,) if isinstance(wanted, int) else wanted
-        return ClassScore(frame.classes, topk, precision=not training)
+        return ClassScore([Task("", frame.classes)], topk, lambda scores: scores[0].kpi(), precision=not training)
 
     def checkpoint(self, spec: settings.Spec, action: str) -> tuple[str | None, str]:
         named: dict[str, str | None] = {
@@ -212,13 +120,13 @@ class Classification(Network[settings.Spec, Kept, Labelled]):
         if action == "evaluate":
             if data.val.data_prefix:
                 split, where = data.val, "dataset.data.val"
-            found, batch = images.in_classes(split, where, frame.classes), spec.evaluate.batch_size
+            found, batch = images.in_classes(split, f"{where}.data_prefix", frame.classes), spec.evaluate.batch_size
         else:
-            found, batch = images.loose(split, where), spec.inference.batch_size
+            found, batch = images.loose(split, f"{where}.data_prefix"), spec.inference.batch_size
         return ImageSet(found, _pipeline(split, frame, where)), batch or data.samples_per_gpu, data.workers_per_gpu
 
     def writer(self, spec: settings.Spec, frame: Kept, folder: Path) -> ClassWriter:
-        return ClassWriter(folder, frame.classes)
+        return ClassWriter(folder, [Task("", frame.classes)])
 
     def tolerant(self, spec: settings.Spec) -> bool:
         return spec.dataset.data.skip_unreadable
@@ -286,7 +194,7 @@ def _validation(spec: settings.Spec, frame: Kept) -> ImageSet | None:
     if not data.val.data_prefix:
         log.info("No validation: dataset.data.val.data_prefix is not set")
         return None
-    found = images.in_classes(data.val, "dataset.data.val", frame.classes)
+    found = images.in_classes(data.val, "dataset.data.val.data_prefix", frame.classes)
     pipeline = Pipeline(frame.pipeline, "dataset.data.val")
     if pipeline.size != frame.size:
         raise SpecError(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from runners.engine.classification.settings import Split
 from runners.engine.spec import convert
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -17,14 +18,6 @@ CATALOGUE_CLASSES = 20
 """Default of `model.head.num_classes` in TAO's table; left at that, the classes of the data count."""
 CATALOGUE_SIDE = 224
 """Default of `export.input_width` and `export.input_height`; left at that, the trained size counts."""
-
-
-class Split(msgspec.Struct, frozen=True):
-    """One of train, val, test: a folder of class folders (test: of images), and the file that lists the classes."""
-
-    data_prefix: str | None = None
-    classes: str | list[str] | None = None
-    pipeline: list[dict[str, Any]] | None = None
 
 
 class Data(msgspec.Struct, frozen=True):

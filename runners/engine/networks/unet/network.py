@@ -197,8 +197,7 @@ def _pairs(spec: Spec, frame: MaskFrame, part: str, images: str | None, masks: s
 def _recipe(spec: Spec, run: Run) -> Recipe:
     training = spec.training_config
     adam, regularizer = training.optimizer.adam, training.regularizer
-    place = run.results / Unet.checkpoint_name
-    resume, start = resume_or_start(spec.pretrained_model_file, Home(place.parent, place.name))
+    resume, start = resume_or_start(spec.pretrained_model_file, Home.below(run.results, Unet.checkpoint_name))
 
     def optimiser(model: nn.Module) -> torch.optim.Optimizer:
         freeze(spec, model)

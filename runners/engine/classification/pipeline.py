@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from runners.engine.classification.settings import PIPELINE, PIPELINE_SILENT
+from runners.engine.classification.transforms import STEPS, Normalize, RandomResizedCrop, Step
 from runners.engine.errors import SpecError
-from runners.engine.networks.classification_pyt.capabilities import PIPELINE, PIPELINE_SILENT
-from runners.engine.networks.classification_pyt.transforms import STEPS, Normalize, RandomResizedCrop, Step
 
 _OTHER_NAMES = {"prob": "flip_prob", "crop_size": "size", "img_scale": "size"}
 _WITHOUT_EFFECT = ("backend", "efficientnet_style", "lazy", "pad_val", "mode", "erase_mode", "fill_color", "meta_keys")

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import msgspec
 
+from runners.engine.classification.settings import Split
 from runners.engine.core.images import SUFFIXES, below, in_folder, some
 from runners.engine.errors import DataError
-from runners.engine.networks.classification_pyt.settings import Split
 
 REMEDY = "replace or remove it, or set dataset.data.skip_unreadable to true"
+
+
+Label = int | list[int]
+"""The class of an image, or its class in each task."""
 
 
 class Images(msgspec.Struct, frozen=True):
@@ -35,17 +39,17 @@ class Images(msgspec.Struct, frozen=True):
         return found.hexdigest()
 
 
-def in_classes(split: Split, where: str, classes: list[str] | None = None, *, every: bool = False) -> Images:
-    """The images of a split by class folder.
+def in_classes(split: Split, field: str, classes: list[str] | None = None, *, every: bool = False) -> Images:
+    """The images of a split by class folder; `field` names its folder.
 
     `classes` (a checkpoint's) else the split's own decide the order. With `every`, each class must have an image.
     Raises DataError.
     """
-    folder = in_folder(split.data_prefix, f"{where}.data_prefix")
+    folder = in_folder(split.data_prefix, field)
     present = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     if not present:
-        raise DataError(f"{folder} ({where}.data_prefix) has no class folders.")
-    listed = classes if classes is not None else _listed(split, folder, where) or present
+        raise DataError(f"{folder} ({field}) has no class folders.")
+    listed = classes if classes is not None else _listed(split, folder, field) or present
     order = {name: index for index, name in enumerate(listed)}
     unknown = [name for name in present if name not in order]
     if unknown:
@@ -63,19 +67,22 @@ def in_classes(split: Split, where: str, classes: list[str] | None = None, *, ev
     return Images(str(folder), names, labels, list(listed))
 
 
-def loose(split: Split, where: str) -> Images:
-    """All images below a folder, whatever its shape. Raises DataError."""
-    folder = in_folder(split.data_prefix, f"{where}.data_prefix")
+def loose(split: Split, field: str) -> Images:
+    """All images below a folder, whatever its shape, or a single image. Raises DataError."""
+    if split.data_prefix and Path(split.data_prefix).is_file():
+        one = Path(split.data_prefix)
+        return Images(str(one.parent), [one.name], [], [])
+    folder = in_folder(split.data_prefix, field)
     names = below(folder, "")
     if not names:
-        raise DataError(f"{folder} ({where}.data_prefix) has no images; known suffixes: {' '.join(SUFFIXES)}.")
+        raise DataError(f"{folder} ({field}) has no images; known suffixes: {' '.join(SUFFIXES)}.")
     return Images(str(folder), names, [], [])
 
 
-def _listed(split: Split, folder: Path, where: str) -> list[str] | None:
+def _listed(split: Split, folder: Path, field: str) -> list[str] | None:
     """Classes as the split lists them, else as a classes.txt beside the folder does."""
     if isinstance(split.classes, list):
-        lines, source = split.classes, f"{where}.classes"
+        lines, source = split.classes, f"{field.rpartition('.')[0]}.classes"
     else:
         path = Path(split.classes) if split.classes else folder.parent / "classes.txt"
         if not split.classes and not path.is_file():
