@@ -79,9 +79,12 @@ class Network:
         return self.file.commands is None
 
     @property
-    def resume_environment(self) -> dict[str, str]:
-        """Variables that a resumed training needs."""
-        return dict(self._entry.resume_environment)
+    def checkpoint_environment(self) -> dict[str, str]:
+        """Variables that a run needs which reads a checkpoint of a training.
+
+        Those of later releases hold the training's configuration, which PyTorch rejects unless it is told not to.
+        """
+        return {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"} if self.takes_only_overrides else {}
 
     @property
     def kind(self) -> str:

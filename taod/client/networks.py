@@ -20,8 +20,10 @@ class AsyncNetworks(Namespace):
         """The networks of a release of NVIDIA's tools (default 5.0)."""
         return await self._transport.call("GET", "/api/v1/networks", Networks, query={"release": release})
 
-    async def get(self, name: str) -> NetworkInfo:
-        return await self._transport.call("GET", f"/api/v1/networks/{name}", NetworkInfo)
+    async def get(self, name: str, release: str | None = None) -> NetworkInfo:
+        """One network, of a release or of the first that has it."""
+        query = {"release": release}
+        return await self._transport.call("GET", f"/api/v1/networks/{name}", NetworkInfo, query=query)
 
     async def parameters(
         self,
@@ -33,6 +35,7 @@ class AsyncNetworks(Namespace):
         automl: bool | None = None,
         hidden: bool | None = None,
         text: str | None = None,
+        release: str | None = None,
     ) -> Parameters:
         """The parameters of a network's specifications; arguments are filters; `hidden` adds hidden ones."""
         query = {
@@ -42,6 +45,7 @@ class AsyncNetworks(Namespace):
             "automl": automl,
             "hidden": hidden,
             "text": text,
+            "release": release,
         }
         return await self._transport.call("GET", f"/api/v1/networks/{network}/parameters", Parameters, query=query)
 

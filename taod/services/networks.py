@@ -25,6 +25,8 @@ class ParameterFilter(msgspec.Struct, frozen=True):
     """True: include parameters that the schema does not show."""
     text: str | None = None
     """Case-insensitive substring of path, title or description."""
+    release: str | None = None
+    """Release of NVIDIA's tools; None: the first that has the network."""
 
 
 class Networks:
@@ -39,16 +41,12 @@ class Networks:
 
         Raises BadRequest naming the nearest known release.
         """
-        chosen = BASE if release is None else covering(release)
-        if chosen is None:
-            raise BadRequest(
-                f"release = {release!r}: taod knows {', '.join(KNOWN)}; the nearest is {nearest(release or BASE)}"
-            )
+        chosen = BASE if release is None else _known(release)
         return [self._info(of(name, chosen)) for name in self._catalogue.names(chosen)]
 
-    def get(self, name: str) -> NetworkInfo:
-        """One network, in the first release that has it. Raises NotFound."""
-        return self._info(self._network(name))
+    def get(self, name: str, release: str | None = None) -> NetworkInfo:
+        """One network, in the given release or the first that has it. Raises NotFound, BadRequest."""
+        return self._info(self._network(name, release))
 
     def _info(self, network: Network) -> NetworkInfo:
         name, release = network.name, network.release
@@ -79,9 +77,9 @@ class Networks:
     def parameters(self, name: str, wanted: ParameterFilter) -> list[ParameterInfo]:
         """The parameters of a network's specifications, in the order of its tables.
 
-        A parameter that differs between actions has one entry per variant. Raises NotFound.
+        A parameter that differs between actions has one entry per variant. Raises NotFound, BadRequest.
         """
-        network = self._network(name)
+        network = self._network(name, wanted.release)
         if wanted.action is not None and wanted.action not in network.actions:
             raise NotFound(f"{name} has no action {wanted.action!r}; it has {', '.join(network.actions)}")
         actions = network.actions if wanted.action is None else [wanted.action]
@@ -94,11 +92,20 @@ class Networks:
                     found.setdefault(msgspec.json.encode(info), info).actions.append(action)
         return list(found.values())
 
-    def _network(self, name: str) -> Network:
-        network = next((found for each in KNOWN if (found := self._catalogue.network(name, each)) is not None), None)
+    def _network(self, name: str, release: str | None) -> Network:
+        searched = KNOWN if release is None else (_known(release),)
+        network = next((found for each in searched if (found := self._catalogue.network(name, each)) is not None), None)
         if network is None:
             raise NotFound(f"network {name!r} not found; list networks with GET /api/v1/networks")
         return network
+
+
+def _known(release: str) -> str:
+    """The known release that covers it. Raises BadRequest naming the nearest."""
+    chosen = covering(release)
+    if chosen is None:
+        raise BadRequest(f"release = {release!r}: taod knows {', '.join(KNOWN)}; the nearest is {nearest(release)}")
+    return chosen
 
 
 def _info(table: Table, row: Parameter) -> ParameterInfo:

@@ -186,6 +186,17 @@ async def test_parameters_are_listed_with_filters(server) -> None:
     assert [row["path"] for row in needed] == ["size_x", "size_y"]
 
 
+async def test_a_network_and_its_parameters_are_those_of_a_release(server) -> None:
+    paths = {
+        release: {row["path"] for row in await listed(server, f"segformer/parameters?action=train&release={release}")}
+        for release in ("5.0", "7.3.0")
+    }
+    assert "dataset.segment.root_dir" in paths["7.3.0"] - paths["5.0"]
+    assert (await listed(server, "segformer?release=7.3"))["release"] == "7.3"
+    assert "the nearest is 5.0" in (await listed(server, "segformer?release=6.0", 400))["error_desc"]
+    assert "'rtdetr' not found" in (await listed(server, "rtdetr?release=5.0", 404))["error_desc"]
+
+
 async def test_parameters_of_what_is_not_there(server) -> None:
     assert "network 'dyno' not found" in (await listed(server, "dyno/parameters", 404))["error_desc"]
     assert "it has train, evaluate" in (await listed(server, "dino/parameters?action=prune", 404))["error_desc"]

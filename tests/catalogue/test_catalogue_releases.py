@@ -124,6 +124,43 @@ def test_a_resumed_training_names_its_last_checkpoint(tmp_path: Path) -> None:
     assert _train("re_identification", tmp_path / "other").environment == {}
 
 
+@pytest.mark.parametrize("action", ["evaluate", "inference", "export"])
+@pytest.mark.parametrize("name", ["re_identification", "ml_recog"])
+def test_what_reads_a_trainings_checkpoint_has_the_variables_for_it_as_a_resume(
+    name: str, action: str, tmp_path: Path
+) -> None:
+    parent = ParentFacts(name, "train", tmp_path / "train", release="7.3")
+    facts = JobFacts(
+        network=name,
+        action=action,
+        folder=tmp_path,
+        results=tmp_path / "results",
+        spec=None,
+        key="secret",
+        parent=parent,
+        release="7.3",
+    )
+    made = assemble(facts)
+    assert made.environment == {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+
+
+@pytest.mark.parametrize(("gpus", "on_cpu"), [(0, True), (1, False)])
+def test_an_export_without_a_gpu_runs_on_the_cpu(gpus: int, on_cpu: bool, tmp_path: Path) -> None:
+    facts = JobFacts(
+        network="ml_recog",
+        action="export",
+        folder=tmp_path,
+        results=tmp_path / "results",
+        spec=None,
+        key="",
+        gpus=gpus,
+        release="7.3",
+    )
+    text = assemble(facts).spec_text
+    assert text is not None
+    assert read_yaml(text)["export"]["on_cpu"] is on_cpu
+
+
 def test_mask2former_gets_the_categories_of_its_data(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     categories = [{"id": 1, "name": "car"}, {"id": 7, "name": "person"}]
@@ -182,6 +219,27 @@ def test_each_format_has_its_own_fields(tmp_path: Path) -> None:
 
 
 SIZED = sorted(name for _, name in golden.LATER if network_file(name, "7.3").export_size)
+LIGHTS = {"input_map": {"low": 0, "solder": 1, "uniform": 2, "white": 3}}
+
+
+@pytest.mark.parametrize(
+    ("joined", "size"),
+    [
+        ({}, (64, 48)),
+        (LIGHTS, (64, 192)),
+        (LIGHTS | {"concat_type": "linear"}, (64, 192)),
+        (LIGHTS | {"concat_type": "grid", "grid_map": {"x": 2, "y": 2}}, (128, 96)),
+        ({"input_map": {"low": 0}, "concat_type": "grid", "grid_map": {"x": 1, "y": 1}}, (64, 48)),
+    ],
+)
+@pytest.mark.parametrize("name", ["optical_inspection", "visual_changenet_classify"])
+def test_an_export_has_the_size_of_the_joined_lights(
+    name: str, joined: dict[str, Any], size: tuple[int, int], tmp_path: Path
+) -> None:
+    """As the tools join them: below each other, or in a grid."""
+    spec: dict[str, Any] = {"image_width": 64, "image_height": 48, "num_input": 4} | joined
+    trained = {"dataset": spec if name == "optical_inspection" else {"classify": spec}}
+    assert _exported(name, tmp_path, trained, {}) == size
 
 
 @pytest.mark.parametrize("name", SIZED)
@@ -208,8 +266,10 @@ def test_every_network_of_a_fixed_size_exports_it() -> None:
         "classification_pyt",
         "mae",
         "nvdinov2",
+        "optical_inspection",
         "rtdetr",
         "segformer",
+        "visual_changenet_classify",
         "visual_changenet_segment",
     ]
 

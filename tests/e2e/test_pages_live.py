@@ -94,6 +94,30 @@ async def test_from_an_empty_root_to_a_curve(daemon: Daemon, client: AsyncClient
         await shown(pilot, lambda: app.screen.job.kpis.curves.metrics)
 
 
+async def test_a_new_model_is_of_the_release_that_is_chosen(daemon: Daemon, client: AsyncClient) -> None:
+    def offered() -> set[str]:
+        return set(app.screen.query_one("#also", Input).suggester.known)
+
+    older, newer = [
+        {each.path for each in await client.networks.parameters("segformer", "train", release=release, automl=False)}
+        for release in ("5.0", "7.3")
+    ]
+    app = Dashboard(daemon.client())
+    async with app.run_test(size=SIZE) as pilot:
+        await shown(pilot, lambda: app.connected)
+        await pilot.press("M", "n")
+        await shown(pilot, lambda: isinstance(app.screen, ModelForm))
+        await enter(pilot, "newer")
+        app.screen.query_one("#network", Select).value = "segformer"
+        await shown(pilot, lambda: older - newer >= offered() - newer != set())
+        app.screen.query_one("#release", Select).value = "7.3"
+        await shown(pilot, lambda: newer - older >= offered() - older != set())
+        await pilot.press("ctrl+s")
+        await shown(pilot, lambda: "release 7.3" in text_of(app, "#model-facts"))
+        (model,) = [each for each in (await client.models.list()).items if each.name == "newer"]
+        assert model.release == "7.3"
+
+
 async def test_a_rejected_form_stays_open_and_a_used_dataset_is_not_deleted(
     daemon: Daemon, client: AsyncClient, images: Path, tmp_path: Path
 ) -> None:

@@ -23,7 +23,10 @@ FIRST = "classification_pyt"
 
 
 class ModelForm(Form[Model]):
-    """Creates a model, or changes the given one. Offers only datasets that fit the network."""
+    """Creates a model, or changes the given one. Offers only datasets that fit the network.
+
+    `networks` has each network once for each release of NVIDIA's tools that has it, the oldest first.
+    """
 
     def __init__(
         self,
@@ -34,14 +37,25 @@ class ModelForm(Form[Model]):
     ) -> None:
         super().__init__("New model" if model is None else f"Change {model.name}".replace("[", r"\["))
         self._client, self._model = client, model
-        self._networks = {network.name: network for network in networks if network.kind == "network"}
+        self._releases: dict[str, dict[str, NetworkInfo]] = {}
+        for network in networks:
+            if network.kind == "network":
+                self._releases.setdefault(network.name, {}).setdefault(network.release, network)
         self._datasets = datasets
         self._sweep = SweepFields(self, model)
 
     @property
     def network(self) -> NetworkInfo | None:
-        name = self._model.network_arch if self._model is not None else self.chosen("#network")
-        return self._networks.get(name or "")
+        """The network in the model's release, or in the first that has it."""
+        model = self._model
+        name, release = (model.network_arch, model.release) if model is not None else (self.chosen("#network"), None)
+        known = self._releases.get(name or "", {})
+        return known.get(release or self._release or "") or next(iter(known.values()), None)
+
+    @property
+    def _release(self) -> str | None:
+        """The release that a new model was given; None: that of the tool here."""
+        return self.chosen("#release") if self._model is None else None
 
     def rows(self) -> Iterable[Widget]:
         model = self._model
@@ -49,9 +63,11 @@ class ModelForm(Form[Model]):
             "Name", Input(model.name if model else "", placeholder="a name of your choice", id="name", compact=True)
         )
         if model is None:
-            known = sorted(self._networks.values(), key=lambda each: (not _runs(each), each.name))
-            options = [(each.name if _runs(each) else f"{each.name}  (no runner here)", each.name) for each in known]
+            runs = {name: any(map(_runs, known.values())) for name, known in self._releases.items()}
+            names = sorted(runs, key=lambda name: (not runs[name], name))
+            options = [(name if runs[name] else f"{name}  (no runner here)", name) for name in names]
             yield Row("Network", choice("network", options, FIRST, "choose"))
+            yield Row("Release", choice("release", [], None, "that of the tool here"), "of NVIDIA's tools")
         yield Row("Train on", Choices[str](id="train_datasets", compact=True), "space: choose")
         for field, label in USES:
             yield Row(label, choice(field, [], None))
@@ -72,7 +88,14 @@ class ModelForm(Form[Model]):
     @on(Select.Changed, "#network")
     def _network_chosen(self, event: Select.Changed) -> None:
         event.stop()
+        name = self.chosen("#network")
+        self.query_one("#release", Select).set_options([(each, each) for each in self._releases.get(name or "", {})])
         self._offer()
+
+    @on(Select.Changed, "#release")
+    def _release_chosen(self, event: Select.Changed) -> None:
+        event.stop()
+        self._read_parameters()
 
     @on(Select.Changed, "#sweep")
     def _show_sweep(self) -> None:
@@ -123,7 +146,7 @@ class ModelForm(Form[Model]):
         if network is None:
             return
         try:
-            self._sweep.offer(await self._client.networks.parameters(network.name, "train"))
+            self._sweep.offer(await self._client.networks.parameters(network.name, "train", release=network.release))
         except ClientError:
             self._sweep.offer(None)  # a network without a training
 
@@ -143,6 +166,8 @@ class ModelForm(Form[Model]):
             return await self._client.models.update(self._model.id, ModelPatch(**common))
         if self.network is None:
             raise ValueError("Network: choose one.")
+        if (release := self._release) is not None:
+            common["release"] = release
         return await self._client.models.create(ModelCreate(network_arch=self.network.name, **common))
 
 

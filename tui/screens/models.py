@@ -105,10 +105,7 @@ class ModelsPage(ListPage[Model]):
         except ClientError as error:
             self.notify_error(error)
             return
-        # A model is of the first release that has its network.
-        known = {network.name for network in networks}
-        networks += [network for network in newest if network.name not in known]
-        saved = await self.app.push_screen_wait(ModelForm(client, networks, datasets.items, model))
+        saved = await self.app.push_screen_wait(ModelForm(client, networks + newest, datasets.items, model))
         if saved is not None:
             self.read(saved.id)
 

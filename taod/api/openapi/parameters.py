@@ -66,7 +66,10 @@ _QUERIES: dict[str, tuple[str, Document]] = {
     "required": ("Only required parameters, or only others", _FLAG),
     "automl": ("Only parameters that are swept by default, or only others", _FLAG),
     "hidden": ("Also parameters that the schema does not show", _FLAG),
-    "release": ("Release of NVIDIA's tools; 5.0 without it", {"type": "string", "pattern": releases.pattern()}),
+    "release": (
+        "Release of NVIDIA's tools; without it 5.0, or the first that has the network",
+        {"type": "string", "pattern": releases.pattern()},
+    ),
     "to": ("Release of NVIDIA's tools; without it the present one", {"type": "string", "pattern": releases.pattern()}),
     "tail": ("The last lines only, this many", _NUMBER),
     "boxes": ("Draw the boxes or masks; true without it", _FLAG),

@@ -62,15 +62,15 @@ class SystemController(Controller):
         """The catalogue: actions, formats, and the runners that can run each action here."""
         return services.networks.all(query.text(request, "release"))
 
-    @get("/networks/{name:str}", summary="One network or dataset type")
-    async def network(self, services: TheServices, name: PathText) -> NetworkInfo:
+    @get("/networks/{name:str}", summary="One network or dataset type", opt={"query": ("release",)})
+    async def network(self, request: Call, services: TheServices, name: PathText) -> NetworkInfo:
         """One entry of the catalogue: actions, formats, and the runners that can run each action here."""
-        return services.networks.get(name)
+        return services.networks.get(name, query.text(request, "release"))
 
     @get(
         "/networks/{name:str}/parameters",
         summary="Parameters of a network's specifications",
-        opt={"query": ("action", "popular", "required", "automl", "hidden", "text")},
+        opt={"query": ("action", "popular", "required", "automl", "hidden", "text", "release")},
     )
     async def network_parameters(self, request: Call, services: TheServices, name: PathText) -> list[ParameterInfo]:
         """Parameters of the network's specifications with type, default, limits and rules; filters narrow."""
@@ -81,6 +81,7 @@ class SystemController(Controller):
             automl=query.flag(request, "automl"),
             hidden=bool(query.flag(request, "hidden")),
             text=query.text(request, "text"),
+            release=query.text(request, "release"),
         )
         return services.networks.parameters(name, wanted)
 

@@ -56,7 +56,7 @@ def assemble(facts: JobFacts) -> Assembled:
         reads=_reads(facts),
         then=[[*argv, *(f"{field}={value}" for field, value in changed.items())] for changed in overrides],
         status_folder=_status_folder(network, facts.action, spec, overrides),
-        environment=network.resume_environment if context.resume() else {},
+        environment=network.checkpoint_environment if facts.parent or context.resume() else {},
         files=_files(facts, fields),
         writes=_writes(facts),
     )
@@ -134,6 +134,8 @@ def _complete(facts: JobFacts, network: Network, context: placeholders.Context) 
     sources.fill(spec, facts)
     preflight.fill(spec, facts, facts.spec or {})
     resources.fit(spec, facts.gpus)
+    if network.takes_only_overrides and not facts.gpus and merge.get(spec, resources.ON_CPU) is False:
+        merge.put(spec, resources.ON_CPU, True)
     spec.pop("version", None)
     return normalise.normalise(table, merge.without_nulls(spec))
 

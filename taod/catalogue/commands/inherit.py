@@ -67,12 +67,21 @@ def size_of_training(network: Network, facts: JobFacts, spec: merge.Document) ->
         return
     trained = merge.over_default(network, ancestor.action, ancestor.spec or {})
     rows = network.table(facts.action).rows
-    for field, path in zip(_EXPORTED, network.file.export_size, strict=False):
+    joined = _joined(merge.get(trained, network.file.export_joined) or {})
+    for field, path, times in zip(_EXPORTED, network.file.export_size, joined, strict=False):
         value: Any = trained
         for name in path.split("."):
             value = value[int(name)] if isinstance(value, list) else (value or {}).get(name)
         if isinstance(value, int) and value > 0 and merge.get(spec, field) == rows[field].default:
-            merge.put(spec, field, value)
+            merge.put(spec, field, value * times)
+
+
+def _joined(group: merge.Document) -> tuple[int, int]:
+    """How many images are joined into one, side by side and below each other."""
+    images, grid = len(group.get("input_map") or ()), group.get("grid_map") or {}
+    if group.get("concat_type") == "grid" and int(group.get("num_input", 1)) % 2 == 0:
+        return int(grid.get("x", 1)), int(grid.get("y", 1))
+    return 1, max(images, 1)
 
 
 def over_parent(facts: JobFacts, spec: merge.Document) -> merge.Document:

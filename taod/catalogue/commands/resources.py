@@ -12,6 +12,8 @@ _LISTS = ("gpu_ids", "gpu_id")
 _INDEX = "gpu_index"
 _GROUPS = ("", "train.")
 FIELDS = frozenset(f"{group}{name}" for group in _GROUPS for name in (*_COUNTS, *_LISTS))
+ON_CPU = "export.on_cpu"
+"""Without it, ml_recog's export fails where there is no GPU."""
 _TRAINING = frozenset({"train", "retrain", "finetune"})
 
 

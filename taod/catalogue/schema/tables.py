@@ -90,8 +90,6 @@ class IndexEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The release that the facts are of."""
     program: str = ""
     """The executable, where it is not named as the network."""
-    resume_environment: dict[str, str] = {}
-    """Variables that a resumed training needs."""
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,6 +122,9 @@ class NetworkFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     export_size: list[str] = []
     """Where a training's specification has the width and the height of its images; a number at the end is an index.
     An export takes them, where its own specification has the defaults."""
+    export_joined: str = ""
+    """The group of a training's specification with `input_map`, `concat_type` and `grid_map`: it joins an object's
+    images, one for each light, into one."""
     one_of: list[list[str]] = []
     """A group, and names in it of which its tool reads only one: `[group, name, name, …]`; group `""` is the top."""
 
