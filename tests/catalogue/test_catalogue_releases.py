@@ -161,6 +161,15 @@ def test_an_export_without_a_gpu_runs_on_the_cpu(gpus: int, on_cpu: bool, tmp_pa
     assert read_yaml(text)["export"]["on_cpu"] is on_cpu
 
 
+@pytest.mark.parametrize("name", ["deformable_detr", "dino"])
+def test_an_export_reads_the_names_of_the_classes_from_the_data(name: str, tmp_path: Path) -> None:
+    trained = read_yaml(str(_made(name, "train", tmp_path, "coco").spec_text))["dataset"]
+    exported = read_yaml(str(_made(name, "export", tmp_path, "coco").spec_text))["dataset"]
+    for field in ("train_data_sources", "val_data_sources"):
+        assert exported[field] == trained[field]
+        assert trained[field][0]["json_file"] == f"{tmp_path}/data/annotations.json"
+
+
 def test_mask2former_gets_the_categories_of_its_data(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     categories = [{"id": 1, "name": "car"}, {"id": 7, "name": "person"}]
@@ -295,12 +304,16 @@ def _exported(name: str, folder: Path, trained: dict[str, Any], given: dict[str,
 
 
 def _train(name: str, folder: Path, format_: str = "any") -> Any:
+    return _made(name, "train", folder, format_)
+
+
+def _made(name: str, action: str, folder: Path, format_: str) -> Any:
     data = DatasetFacts(folder / "data", "any", format_)
     return assemble(
         JobFacts(
             network=name,
             release="7.3",
-            action="train",
+            action=action,
             folder=folder,
             results=folder / "results",
             spec={},

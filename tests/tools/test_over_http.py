@@ -6,16 +6,13 @@ train on a CPU in a minute or two from random weights; the others are left to do
 
 from __future__ import annotations
 
-import pickle
 import tarfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy
 import pytest
-from PIL import Image, ImageDraw
 
 from taod.client import AsyncClient
 from taod.types.dataset import DatasetCreate
@@ -24,6 +21,7 @@ from taod.types.model import ModelCreate
 from taod.types.state import State
 from taod.types.tool import Environment
 from tests.e2e.journey import Daemon, at_epoch, ended, until
+from tests.tools import tiny_data
 from tests.tools.test_installed_tools import HOUR_S, ROOT, pytorch
 
 __all__ = ["pytorch"]
@@ -42,68 +40,152 @@ class Plan(msgspec.Struct, frozen=True):
     """Type and format."""
     write: Callable[[Path], None]
     spec: dict[str, Any]
-    actions: list[str]
+    """Of its training, without the epochs."""
     kpis: set[str]
     """Reported by its training."""
 
 
-def shapes(folder: Path) -> None:
-    """Two classes: filled circles and squares."""
-    for split, count in (("train", 6), ("val", 3), ("test", 3)):
-        for number in range(count):
-            for name in ("circle", "square"):
-                place = folder / f"images_{split}" / name
-                place.mkdir(parents=True, exist_ok=True)
-                image = Image.new("RGB", (64, 64), "white")
-                draw = ImageDraw.Draw(image)
-                box = (8 + number, 8, 40 + number, 40)
-                draw.ellipse(box, "black") if name == "circle" else draw.rectangle(box, "black")
-                image.save(place / f"{number}.png")
-    (folder / "classes.txt").write_text("circle\nsquare\n")
-
-
-def skeletons(folder: Path) -> None:
-    """Six motions of 34 joints, as NVIDIA's own layout has them."""
-    made = numpy.random.default_rng(0)
-    (folder / "nvidia").mkdir(parents=True)
-    for split, count in (("train", 24), ("val", 12), ("test", 6)):
-        labels = [number % 6 for number in range(count)]
-        data = made.normal(0, 0.05, (count, 3, 60, 34, 1)).astype("float32")
-        for number, label in enumerate(labels):
-            wave = numpy.sin(numpy.linspace(0, (label + 1) * 3, 60)) * (label + 1) / 6
-            data[number, :, :, :, 0] += wave[None, :, None]
-        numpy.save(folder / f"nvidia/{split}_data.npy", data)
-        names = [f"s{number}" for number in range(count)]
-        (folder / f"nvidia/{split}_label.pkl").write_bytes(pickle.dumps((names, labels)))
-
-
+_SMALL_CROPS = {
+    "scales": [96],
+    "train_random_resize": [96],
+    "train_random_crop_min": 48,
+    "train_random_crop_max": 64,
+    "random_resize_max_size": 128,
+    "test_random_resize": 96,
+}
+_LIGHTS = {
+    "image_ext": ".jpg",
+    "image_width": 64,
+    "image_height": 64,
+    "num_input": 2,
+    "input_map": {light: number for number, light in enumerate(tiny_data.LIGHTS)},
+    "concat_type": "linear",
+    "batch_size": 4,
+    "workers": 1,
+}
 PLANS = {
     "classification_pyt": Plan(
         ("image_classification", "classification_pyt"),
-        shapes,
+        tiny_data.shapes,
         {
             "model": {"backbone": {"type": "resnet_18"}, "head": {"in_channels": 512}},
             "dataset": {"num_classes": 2, "img_size": 64, "batch_size": 4, "workers": 1},
-            "train": {"num_epochs": 3},
         },
-        ["evaluate", "inference", "export"],
         {"val_loss", "val_acc_1"},
     ),
     "pose_classification": Plan(
         ("pose_classification", "default"),
-        skeletons,
-        {
-            "dataset": {
-                "num_classes": 6,
-                "label_map": {"a": 0, "b": 1, "c": 2, "d": 3, "e": 4, "f": 5},
-                "batch_size": 8,
-            },
-            "train": {"num_epochs": 3},
-        },
-        ["evaluate", "inference", "export"],
+        tiny_data.skeletons,
+        {"dataset": {"num_classes": 6, "label_map": {name: at for at, name in enumerate("abcdef")}, "batch_size": 8}},
         {"train_loss", "train_acc"},
     ),
+    "action_recognition": Plan(
+        ("action_recognition", "default"),
+        tiny_data.videos,
+        {
+            "model": {"input_width": 64, "input_height": 64, "rgb_seq_length": 3},
+            "dataset": {
+                "label_map": {"run": 0, "walk": 1},
+                "augmentation_config": {"train_crop_type": "no_crop"},
+                "batch_size": 4,
+                "workers": 1,
+            },
+        },
+        {"val_loss", "val_acc"},
+    ),
+    "re_identification": Plan(
+        ("re_identification", "default"),
+        tiny_data.persons,
+        {
+            "model": {"backbone": "resnet_50", "pretrain_choice": "", "input_width": 64, "input_height": 128},
+            "dataset": {"num_classes": 8, "num_workers": 1, "batch_size": 8, "val_batch_size": 4},
+        },
+        {"cmc_rank_1", "mAP"},
+    ),
+    "rtdetr": Plan(
+        ("object_detection", "coco"),
+        tiny_data.objects,
+        {
+            "model": {
+                "backbone": "resnet_18",
+                "hidden_dim": 64,
+                "feat_channels": [64, 64, 64],
+                "dim_feedforward": 64,
+                "dec_layers": 2,
+                "num_queries": 30,
+                "num_select": 20,
+                "dn_number": 4,
+                "train_backbone": True,
+            },
+            "dataset": {
+                "num_classes": 3,
+                "dataset_type": "default",
+                "augmentation": {
+                    "train_spatial_size": [128, 128],
+                    "eval_spatial_size": [128, 128],
+                    "multi_scales": [128],
+                },
+                "batch_size": 2,
+                "workers": 1,
+            },
+        },
+        {"val_mAP", "val_mAP50"},
+    ),
+    "dino": Plan(
+        ("object_detection", "coco"),
+        tiny_data.objects,
+        {
+            "model": {
+                "backbone": "resnet_50",
+                "num_feature_levels": 2,
+                "return_interm_indices": [1, 2],
+                "enc_layers": 1,
+                "dec_layers": 1,
+                "dim_feedforward": 64,
+                "num_queries": 30,
+                "num_select": 20,
+                "dn_number": 2,
+            },
+            "dataset": {
+                "num_classes": 3,
+                "dataset_type": "default",
+                "augmentation": _SMALL_CROPS,
+                "batch_size": 2,
+                "workers": 1,
+            },
+        },
+        {"val_mAP", "val_mAP50"},
+    ),
+    "segformer": Plan(
+        ("semantic_segmentation", "unet"),
+        tiny_data.masks,
+        {
+            "model": {"backbone": {"type": "fan_tiny_8_p4_hybrid"}},
+            "dataset": {"segment": {"num_classes": 2, "img_size": 64, "batch_size": 2, "workers": 1}},
+        },
+        {"val_loss", "val_miou"},
+    ),
+    "optical_inspection": Plan(
+        ("optical_inspection", "default"),
+        tiny_data.boards,
+        {"dataset": _LIGHTS, "train": {"loss": "contrastive"}},
+        {"val_loss", "val_acc"},
+    ),
+    "visual_changenet_classify": Plan(
+        ("optical_inspection", "default"),
+        tiny_data.boards,
+        {
+            "model": {
+                "backbone": {"type": "fan_tiny_8_p4_hybrid"},
+                "decode_head": {"feature_strides": [4, 8, 16, 16]},
+            },
+            "dataset": {"classify": _LIGHTS},
+        },
+        {"val_loss", "val_acc"},
+    ),
 }
+ACTIONS = ["evaluate", "inference", "export"]
+EPOCHS = 3
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +230,8 @@ async def test_a_network_trains_pauses_resumes_and_goes_through_its_actions(
             ModelCreate(network_arch=network, train_datasets=[dataset], eval_dataset=dataset, inference_dataset=dataset)
         )
         assert made.release == "7.3"
-        await client.specs.save("model", made.id, "train", plan.spec)
+        train_group = plan.spec.get("train", {}) | {"num_epochs": EPOCHS}
+        await client.specs.save("model", made.id, "train", plan.spec | {"train": train_group})
         (train,) = await client.jobs.run("model", made.id, JobRun(["train"]))
         running = await job_at(client, train, at_epoch(1))
         assert running.job.state is State.RUNNING, running.job.reason
@@ -167,8 +250,8 @@ async def test_a_network_trains_pauses_resumes_and_goes_through_its_actions(
         assert "nvidia-tao-pytorch 7.3.0" in str(done.process and done.process.environment)
         found = {kpi.metric for kpi in done.job.result.kpi}
         assert plan.kpis <= found, found
-        assert (done.job.result.epoch, done.job.result.max_epoch) == (3, 3)
-        after = await client.jobs.run("model", made.id, JobRun(plan.actions, job=train))
+        assert (done.job.result.epoch, done.job.result.max_epoch) == (EPOCHS, EPOCHS)
+        after = await client.jobs.run("model", made.id, JobRun(ACTIONS, job=train))
         for job in after:
             detail = await job_at(client, job, ended)
             assert detail.job.state is State.DONE, f"{detail.job.action}: {detail.job.reason}"

@@ -305,6 +305,22 @@ class _Mpi:
     SUM = MAX = MIN = None
 
 
+class _Context:
+    """PyCUDA's context of a device: it becomes the current one and stops being it, and nothing is computed in it."""
+
+    @staticmethod
+    def push():
+        return None
+
+    pop = detach = push
+
+
+class _Device:
+    @staticmethod
+    def retain_primary_context():
+        return _Context
+
+
 _VALUES = {
     "horovod": {
         "callbacks": _Made(lambda: importlib.import_module("horovod.callbacks")),
@@ -329,6 +345,7 @@ _VALUES = {
         "LearningRateWarmupCallback": _Made(_quiet_callback),
     },
     "mpi4py": {"MPI": _Mpi},
+    "pycuda": {"device": _Device},
     "tensorrt": {"__version__": "0"},
 }
 

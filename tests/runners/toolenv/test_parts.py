@@ -196,6 +196,9 @@ assert isinstance(hvd.callbacks.BroadcastGlobalVariablesCallback(0), callbacks.C
 class Calibrator(trt.IInt8EntropyCalibrator2):
     pass
 logger = trt.Logger(trt.Logger.WARNING)
+context = pycuda.autoinit.device.retain_primary_context()
+context.push()
+context.pop()
 try:
     cuda.mem_alloc(1).free
 except RuntimeError as error:

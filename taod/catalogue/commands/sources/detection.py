@@ -7,6 +7,7 @@ from typing import Any
 
 from taod.catalogue.commands.inputs import DatasetFacts, JobFacts
 from taod.catalogue.commands.sources.common import Spec, at, first, put_all
+from taod.catalogue.releases import BASE
 from taod.catalogue.schema.merge import drop, put
 
 INDEXING = "convert_and_index"
@@ -85,8 +86,12 @@ def efficientdet_tf2(spec: Spec, facts: JobFacts) -> None:
 
 
 def detr(spec: Spec, facts: JobFacts) -> None:
-    """deformable_detr, dino, rtdetr: COCO sources, with a different field for each action."""
-    if facts.action == "train":
+    """deformable_detr, dino, rtdetr: COCO sources, with a different field for each action.
+
+    Exports of later releases read those of the training, for the names of the classes.
+    """
+    names_classes = facts.action == "export" and facts.release != BASE and facts.network != "rtdetr"
+    if facts.action == "train" or names_classes:
         if facts.train:
             put(spec, "dataset.train_data_sources", [_coco(d) for d in facts.train])
         if facts.eval is not None:
