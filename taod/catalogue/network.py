@@ -82,7 +82,7 @@ class Network:
     def checkpoint_environment(self) -> dict[str, str]:
         """Variables that a run needs which reads a checkpoint of a training.
 
-        Those of later releases hold the training's configuration, which PyTorch rejects unless it is told not to.
+        Those of later releases hold the training's configuration, which PyTorch rejects without this variable.
         """
         return {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"} if self.takes_only_overrides else {}
 
