@@ -34,10 +34,8 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAOD_RUNNER_EMBEDDED_THREADS", "1")
 
 
-@pytest.mark.parametrize("network", classifiers.NETWORKS)
-async def test_a_classifier_learns_and_is_deployed(
-    daemon: Daemon, client: AsyncClient, tmp_path: Path, network: str
-) -> None:
+async def _model(client: AsyncClient, tmp_path: Path, network: str) -> str:
+    """A model with its data and specification."""
     tables = network == "multitask_classification"
     folder = classifiers.write(tmp_path / "shapes", 240, 60, tables=tables)
     archive = tmp_path / "shapes.tar.gz"
@@ -60,8 +58,17 @@ async def test_a_classifier_learns_and_is_deployed(
     default = (await client.specs.schema("model", model.id, "train"))["default"]
     changes = classifiers.changes(network, classifiers.EPOCHS[network])
     await client.specs.save("model", model.id, "train", merge(default, changes))
+    return model.id
 
-    (training,) = await client.jobs.run("model", model.id, JobRun(actions=["train"]))
+
+@pytest.mark.parametrize("network", classifiers.NETWORKS)
+async def test_a_classifier_learns_and_is_deployed(
+    daemon: Daemon, client: AsyncClient, tmp_path: Path, network: str
+) -> None:
+    tables = network == "multitask_classification"
+    model_id = await _model(client, tmp_path, network)
+
+    (training,) = await client.jobs.run("model", model_id, JobRun(actions=["train"]))
     done = await until(client, training, ended)
     log = (await client.logs.tail(training, 10_000)).data.decode()
     assert done.job.state is State.DONE, log
@@ -72,7 +79,7 @@ async def test_a_classifier_learns_and_is_deployed(
     assert reached > LEAST, log
 
     actions = ["evaluate", "inference", "export", *(["confmat"] if tables else [])]
-    jobs = await client.jobs.run("model", model.id, JobRun(job=training, actions=actions))
+    jobs = await client.jobs.run("model", model_id, JobRun(job=training, actions=actions))
     for job in jobs:
         detail = await until(client, job, ended)
         assert detail.job.state is State.DONE, (await client.logs.tail(job, 10_000)).data.decode()
@@ -87,3 +94,26 @@ async def test_a_classifier_learns_and_is_deployed(
         with (results[3] / "confusion_matrix_shape.csv").open() as file:
             rows = list(csv.reader(file))[1:]
         assert sum(int(cell) for row in rows for cell in row[1:]) == 60
+
+
+async def test_a_pruned_classifier_keeps_its_accuracy(client: AsyncClient, tmp_path: Path) -> None:
+    pytest.importorskip("torch_pruning")
+    model_id = await _model(client, tmp_path, "classification_tf1")
+    await client.specs.save("model", model_id, "prune", {"pruning_threshold": 0.9})
+    own = await client.specs.schema("model", model_id, "retrain")
+    changes = classifiers.changes("classification_tf1", 3)
+    await client.specs.save("model", model_id, "retrain", merge(own["default"], changes))
+
+    reached: list[float] = []
+    parent = None
+    for action in ("train", "prune", "retrain"):
+        (job,) = await client.jobs.run("model", model_id, JobRun(job=parent, actions=[action]))
+        done = await until(client, job, ended)
+        log = (await client.logs.tail(job, 10_000)).data.decode()
+        assert done.job.state is State.DONE, log
+        kpi = {one.metric: one for one in done.job.result.kpi}
+        if action != "prune":
+            reached.append(float(list(kpi["validation_accuracy"].values.values())[-1]))
+        print(action, [line[9:] for line in log.splitlines() if " weights" in line or "operations" in line], reached)
+        parent = job
+    assert reached[1] >= reached[0] - 0.05

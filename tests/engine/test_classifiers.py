@@ -103,6 +103,42 @@ def test_an_action_without_a_results_folder_writes_into_that_of_its_job(
     assert "none.pth does not exist" in (tmp_path / "results/status.json").read_text()
 
 
+def test_channels_are_removed_as_the_specification_says() -> None:
+    from runners.engine.classification.pruning import weakest
+    from runners.engine.classification.settings import Pruning
+
+    one = torch.tensor([4.0, 1.0, 3.0, 0.5])[:, None]
+    other = torch.tensor([0.1, 2.0, 0.2, 0.1])[:, None]
+    wanted = {"granularity": 1, "threshold": 0.5, "min_num_filters": 1}
+    assert weakest([one], Pruning(**wanted)) == [1, 3]
+    assert weakest([one, other], Pruning(**wanted)) == [3]
+    assert weakest([one, other], Pruning(**wanted, equalization_criterion="intersection")) == [0, 2, 3]
+    assert weakest([one, other], Pruning(**wanted, equalization_criterion="arithmetic_mean")) == [2, 3]
+    assert weakest([one], Pruning(**(wanted | {"granularity": 3}))) == [3]
+    assert weakest([one], Pruning(**(wanted | {"min_num_filters": 9}))) == []
+    assert weakest([one], Pruning(**wanted, normalizer="L2")) == [1, 3]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not classifiers.EVERY, reason="run by make test-engine")
+@pytest.mark.parametrize("name", ["resnet_18", "mobilenet_v2", "efficientnet_b0", "vgg_16", "googlenet", "squeezenet"])
+def test_a_pruned_model_is_built_again_from_its_shapes(name: str) -> None:
+    pytest.importorskip("torch_pruning")
+    from runners.engine.classification import pruning
+    from runners.engine.classification.backbones import Classifier
+
+    images = torch.randn(1, 3, 64, 64)
+    model = Classifier(name, 3, 5, 0.1).eval()
+    before = pruning.cost(model, images)
+    shapes = pruning.prune(model, images, settings.Pruning(threshold=0.9, min_num_filters=8), model.head)
+    again = Classifier(name, 3, 5, 0.1).eval()
+    pruning.reshape(again, shapes)
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again(images), model(images))
+    after = pruning.cost(again, images)
+    assert after.parameters < before.parameters and after.operations < before.operations
+
+
 class Classifying:
     """Runs of one network's actions over a few images."""
 
@@ -185,6 +221,42 @@ def test_a_classifier_resumes_and_is_deployed_as_it_was_trained(
     right = [row[column] == _true(row["path"], column) for row in rows for column in columns]
     assert len(rows) == 18
     assert sum(right) / len(right) == pytest.approx(_accuracy(scores[1]))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not classifiers.EVERY, reason="run by make test-engine")
+@pytest.mark.parametrize("network", classifiers.NETWORKS)
+def test_a_pruned_classifier_is_trained_again_and_deployed(network: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch_pruning")
+    made = Classifying(network, tmp_path, images=18, epochs=2)
+    assert made.run("train", "whole") == 0
+    weights = tmp_path / "whole" / made.weights
+    wanted: dict[str, object] = {"threshold": 0.93, "min_num_filters": 8}
+    if network != "classification_tf2":
+        wanted = {"pruning_threshold": 0.93, "min_num_filters": 8}
+    assert made.run("prune", "pruned", **made.given("prune", model=weights, **wanted)) == 0
+    pruned = tmp_path / "pruned/model.pth"
+    if network == "classification_tf2":
+        made.document["train"]["checkpoint"] = str(pruned)
+    elif network == "classification_tf1":
+        made.document["train_config"]["pretrained_model_path"] = str(pruned)
+    else:
+        made.document["training_config"]["pruned_model_path"] = str(pruned)
+    size = made.document["model"] if network == "classification_tf2" else made.document["model_config"]
+    other = {"backbone": "efficientnet-b1"} if network == "classification_tf2" else {"n_layers": 18}
+    before = {name: size[name] for name in other}
+    size |= other
+    assert made.run("retrain", "unlike") == 1
+    assert "set the pruned model's backbone" in (tmp_path / "unlike/status.json").read_text()
+    size |= before
+    assert made.run("retrain", "again") == 0
+
+    whole, small = made.checkpoint("whole"), made.checkpoint("again")
+    counts = [sum(value.numel() for value in one["model"].values()) for one in (whole, small)]
+    assert small["frame"]["pruned"] and counts[1] < 0.9 * counts[0]
+    weights, onnx = tmp_path / "again" / made.weights, tmp_path / "model.onnx"
+    assert made.run("export", "exported", **made.given("export", model=weights, output_file=onnx)) == 0
+    assert made.run("evaluate", "scored", **made.given("evaluate", model_path=weights)) == 0
 
 
 def _true(path: str, column: str) -> str:

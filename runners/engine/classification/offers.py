@@ -13,6 +13,8 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "evaluate": (*TRAINING, *_MODULES, "onnxruntime"),
     "export": (*EXPORT, *_MODULES),
     "inference": (*TRAINING, *_MODULES, "onnxruntime"),
+    "prune": (*TRAINING, *_MODULES, "torch_pruning"),
+    "retrain": (*TRAINING, *_MODULES),
 }
 
 SIMILAR = (

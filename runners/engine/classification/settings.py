@@ -142,6 +142,41 @@ def checked(found: Shape, field: str) -> Shape:
     return found
 
 
+class Pruning(msgspec.Struct, frozen=True):
+    """A channel is kept where its norm, divided by the largest one or by the norm of all of its layer, is over the
+    threshold."""
+
+    normalizer: Literal["max", "L2"] = "max"
+    equalization_criterion: Literal["union", "intersection", "arithmetic_mean", "geometric_mean"] = "union"
+    """How layers whose channels are added to each other decide together."""
+    granularity: Positive = 8
+    """The channels of a layer are a multiple of that."""
+    threshold: Share = 0.1
+    min_num_filters: Positive = 16
+    excluded_layers: tuple[str, ...] = ()
+
+
+class Prune(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of a prune on the command line, at the top of a specification in protobuf text."""
+
+    normalizer: Literal["max", "L2"] = "max"
+    equalization_criterion: Literal["union", "intersection", "arithmetic_mean", "geometric_mean"] = "union"
+    pruning_granularity: Positive = 8
+    pruning_threshold: Share = 0.1
+    min_num_filters: Positive = 16
+    excluded_layers: str = ""
+
+    def pruning(self) -> Pruning:
+        return Pruning(
+            self.normalizer,
+            self.equalization_criterion,
+            self.pruning_granularity,
+            self.pruning_threshold,
+            self.min_num_filters,
+            tuple(name.strip() for name in self.excluded_layers.split(",") if name.strip()),
+        )
+
+
 class Augment(msgspec.Struct, frozen=True):
     """What is done to images of a training."""
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from runners.engine.classification import offers, settings
-from runners.engine.classification.settings import NotNegative, Positive, Share, Tf1Model
+from runners.engine.classification.settings import NotNegative, Positive, Prune, Share, Tf1Model
 from runners.engine.core.offer import Offer
 from runners.engine.detection.settings import Weighted
 from runners.engine.spec import convert
@@ -112,7 +112,7 @@ class Eval(msgspec.Struct, frozen=True):
     enable_center_crop: bool = True
 
 
-class Spec(msgspec.Struct, frozen=True):
+class Spec(Prune, frozen=True, kw_only=True):
     """The whole document, with the options of the command line at its top."""
 
     model_config: Tf1Model = Tf1Model()
@@ -129,7 +129,7 @@ class Spec(msgspec.Struct, frozen=True):
 
 def check(action: str, document: Document) -> None:
     """Raise SpecError for a model that the engine has not."""
-    if action == "train":
+    if action in ("train", "retrain"):
         found = convert(document, Spec)
         settings.shape(found.model_config)
 

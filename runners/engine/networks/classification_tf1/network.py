@@ -13,7 +13,7 @@ from runners.engine.classification.images import Images, loose
 from runners.engine.classification.network import ClassFrame, Classifying, Training, folders, single
 from runners.engine.classification.score import Task
 from runners.engine.classification.scoring import Score
-from runners.engine.classification.settings import Augment, Shape, Split
+from runners.engine.classification.settings import Augment, Pruning, Shape, Split
 from runners.engine.core import optimise, state
 from runners.engine.core.network import Recipe
 from runners.engine.core.optimise import CLIP, Schedule
@@ -101,11 +101,14 @@ class ClassificationTf1(Classifying[Spec]):
     def centre(self, spec: Spec, frame: ClassFrame) -> bool:
         return spec.eval_config.enable_center_crop
 
+    def pruning(self, spec: Spec) -> Pruning:
+        return spec.pruning()
+
     def kpis(self, scores: list[Score], *, training: bool) -> dict[str, float]:
         return single(scores, "validation_accuracy", "validation_loss", "top_{}_accuracy")
 
     def checkpoint(self, spec: Spec, action: str) -> tuple[str | None, str]:
-        if action == "export":
+        if action in ("export", "prune"):
             return spec.model, "model"
         return spec.model_path or spec.eval_config.model_path, "model_path"
 

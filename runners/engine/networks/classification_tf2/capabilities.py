@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from runners.engine.classification import offers, settings
-from runners.engine.classification.settings import Norms, NotNegative, Positive, Shape, Share
+from runners.engine.classification.settings import Norms, NotNegative, Positive, Pruning, Shape, Share
 from runners.engine.core.offer import Offer
 from runners.engine.spec import convert
 from taod.documents import Document
@@ -108,6 +108,10 @@ class Inference(msgspec.Struct, frozen=True):
     image_dir: str | None = None
 
 
+class Prune(Pruning, frozen=True):
+    checkpoint: str | None = None
+
+
 class Spec(msgspec.Struct, frozen=True):
     """The whole document."""
 
@@ -116,6 +120,7 @@ class Spec(msgspec.Struct, frozen=True):
     model: Model = Model()
     evaluate: Evaluate = Evaluate()
     export: Export = Export()
+    prune: Prune = Prune()
     inference: Inference = Inference()
     gpus: int | None = None
 
@@ -138,7 +143,7 @@ def shape(spec: Spec) -> Shape:
 
 def check(action: str, document: Document) -> None:
     """Raise SpecError for a model that the engine has not."""
-    if action == "train":
+    if action in ("train", "retrain"):
         shape(convert(document, Spec))
 
 
@@ -151,6 +156,7 @@ OFFER = Offer(
     rejected={
         "train.qat": "the engine has no quantisation-aware training; set it to false",
         "model.byom_model_path": offers.BYOM,
+        "prune.byom_model_path": offers.BYOM,
     },
     without_effect={
         "data_format": "the engine's own layout is used",
@@ -166,6 +172,7 @@ OFFER = Offer(
         "evaluate.n_workers": offers.QUEUES,
         "evaluate.classmap": offers.CLASSES,
         "evaluate.results_dir": "the daemon sets results_dir",
+        "prune.results_dir": "the daemon sets results_dir",
         "export.results_dir": "the daemon sets results_dir",
         "inference.results_dir": "the daemon sets results_dir",
         "inference.classmap": offers.CLASSES,

@@ -11,7 +11,7 @@ from runners.engine.classification.images import Images, loose
 from runners.engine.classification.network import ClassFrame, Classifying, Training, folders, single
 from runners.engine.classification.score import Task
 from runners.engine.classification.scoring import Score
-from runners.engine.classification.settings import Augment, Shape, Split
+from runners.engine.classification.settings import Augment, Pruning, Shape, Split
 from runners.engine.core import state
 from runners.engine.core.network import Recipe
 from runners.engine.core.optimise import CLIP
@@ -103,6 +103,9 @@ class ClassificationTf2(Classifying[Spec]):
     def topk(self, spec: Spec) -> Sequence[int]:
         return (1, spec.evaluate.top_k)
 
+    def pruning(self, spec: Spec) -> Pruning:
+        return spec.prune
+
     def kpis(self, scores: list[Score], *, training: bool) -> dict[str, float]:
         before = "val_" if training else ""
         return single(scores, f"{before}accuracy", f"{before}loss", before + "top_{}_accuracy")
@@ -112,6 +115,7 @@ class ClassificationTf2(Classifying[Spec]):
             "evaluate": spec.evaluate.checkpoint,
             "inference": spec.inference.checkpoint,
             "export": spec.export.checkpoint,
+            "prune": spec.prune.checkpoint,
         }
         return named[action], f"{action}.checkpoint"
 

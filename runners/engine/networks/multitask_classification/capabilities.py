@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from runners.engine.classification import offers, settings
-from runners.engine.classification.settings import Positive, Tf1Model
+from runners.engine.classification.settings import Positive, Prune, Tf1Model
 from runners.engine.core.offer import Offer
 from runners.engine.detection.settings import TrainingConfig
 from runners.engine.spec import convert
@@ -21,13 +21,17 @@ class Dataset(msgspec.Struct, frozen=True):
     val_csv_path: str | None = None
 
 
-class Spec(msgspec.Struct, frozen=True):
+class Training(TrainingConfig, frozen=True):
+    pruned_model_path: str | None = None
+
+
+class Spec(Prune, frozen=True, kw_only=True):
     """The whole document, with the options of the command line at its top."""
 
     random_seed: Annotated[int, Meta(ge=0)] = 42
     model_config: Tf1Model = Tf1Model(n_layers=10, input_image_size="3,80,60")
     dataset_config: Dataset = Dataset()
-    training_config: TrainingConfig = TrainingConfig()
+    training_config: Training = Training()
     gpus: int | None = None
     use_amp: bool = False
     model_path: str | None = None
@@ -42,7 +46,7 @@ class Spec(msgspec.Struct, frozen=True):
 
 def check(action: str, document: Document) -> None:
     """Raise SpecError for a model that the engine has not."""
-    if action == "train":
+    if action in ("train", "retrain"):
         found = convert(document, Spec)
         settings.shape(found.model_config)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from runners.engine.classification import settings, table
@@ -11,7 +12,7 @@ from runners.engine.classification.images import Images, loose
 from runners.engine.classification.network import ClassFrame, Classifying, Training
 from runners.engine.classification.score import Task
 from runners.engine.classification.scoring import Score
-from runners.engine.classification.settings import Augment, Shape, Split
+from runners.engine.classification.settings import Augment, Pruning, Shape, Split
 from runners.engine.classification.table import Table
 from runners.engine.core.network import Recipe
 from runners.engine.detection import tf1
@@ -41,7 +42,9 @@ class Multitask(Classifying[Spec]):
         )
 
     def recipe(self, spec: Spec, run: Run) -> Recipe:
-        return tf1.recipe(spec.training_config, seed=spec.random_seed, gpus=spec.gpus or 1, mixed=spec.use_amp)
+        own = spec.training_config
+        found = tf1.recipe(own, seed=spec.random_seed, gpus=spec.gpus or 1, mixed=spec.use_amp)
+        return msgspec.structs.replace(found, start=found.start or own.pruned_model_path or None)
 
     def optimiser_name(self, spec: Spec) -> str:
         return spec.training_config.optimizer.name
@@ -67,6 +70,9 @@ class Multitask(Classifying[Spec]):
     def batch(self, spec: Spec, action: str) -> int:
         return spec.batch_size or spec.training_config.batch_size_per_gpu
 
+    def pruning(self, spec: Spec) -> Pruning:
+        return spec.pruning()
+
     def kpis(self, scores: list[Score], *, training: bool) -> dict[str, float]:
         values = [score.kpi() for score in scores]
         return {
@@ -75,7 +81,7 @@ class Multitask(Classifying[Spec]):
         }
 
     def checkpoint(self, spec: Spec, action: str) -> tuple[str | None, str]:
-        return (spec.model, "model") if action in ("export", "confmat") else (spec.model_path, "model_path")
+        return (spec.model, "model") if action in ("export", "confmat", "prune") else (spec.model_path, "model_path")
 
     def onnx_file(self, spec: Spec) -> str | None:
         return spec.output_file
