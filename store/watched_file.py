@@ -24,7 +24,7 @@ class WatchedFile:
         self._wal = path.with_name(path.name + "-wal")
         self._descriptor = _open_descriptor(path)
         self._wal_descriptor = _open_descriptor(self._wal)
-        self._checked: tuple[int, int] | None = None
+        self._checked = (0 if self._descriptor is None else os.fstat(self._descriptor).st_size, 0)
         """Size and mtime (ns) at the last check of the header."""
         self.problem()
 
@@ -53,7 +53,9 @@ class WatchedFile:
             size = os.fstat(self._descriptor).st_size
             if len(header) < _HEADER or not header.startswith(_MAGIC):
                 damage = f"{self._path} was overwritten or truncated"
-            elif size < _page_bytes(header) * int.from_bytes(header[28:32], "big"):
+            # The file may be shorter than its header says without damage: a checkpoint leaves pages in the WAL that
+            # a reader still needs there. It never shrinks the file.
+            elif size < min(self._checked[0], _page_bytes(header) * int.from_bytes(header[28:32], "big")):
                 damage = f"{self._path} was truncated to {size} bytes"
             else:
                 return None
