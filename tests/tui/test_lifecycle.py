@@ -170,7 +170,7 @@ def deliveries(world: Any, contract: Any, client: AsyncClient, folder: Path) -> 
     yield plot, [lambda: plot.draw([])], ""
 
 
-SCREENS = {"Form.say", "ListPage.read", "ReleaseForm._show", "MainScreen.go_to", "Page.action_filter"}
+SCREENS = {"Form.show_error", "ListPage.read", "ReleaseForm._show", "MainScreen.go_to", "Page.action_filter"}
 """Deliveries of screens, whose tests are below."""
 
 
