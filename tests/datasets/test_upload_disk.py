@@ -103,7 +103,7 @@ async def test_unpacking_that_fails_late_does_not_end_the_next_part(
 
     def late(reader, *arguments, **options):
         """Like the thread of a busy machine: it begins when the disk is full."""
-        while not full.is_set() and not reader._spool._stopped:
+        while not full.is_set() and not reader._growing._stopped:
             time.sleep(0.001)
         try:
             return extract(reader, *arguments, **options)

@@ -89,7 +89,7 @@ async def test_from_an_empty_root_to_a_curve(daemon: Daemon, client: AsyncClient
         await pilot.press("ctrl+s")
         await shown(pilot, lambda: getattr(app.screen, "NAME", "") == "jobs" and app.screen.jobs.selected is not None)
         job_id = app.screen.jobs.selected.id
-        await shown(pilot, lambda: app.screen.jobs.book.views[job_id].state is State.DONE)
+        await shown(pilot, lambda: app.screen.jobs.store.views[job_id].state is State.DONE)
         await pilot.press("k")
         await shown(pilot, lambda: app.screen.job.kpis.curves.metrics)
 
