@@ -130,7 +130,7 @@ async def test_threads_of_a_watch_end_with_it(tmp_path: Path) -> None:
     for _ in range(3):
         async with FolderWatch(tmp_path):
             assert threading.active_count() > before
-        assert threading.active_count() == before
+        assert threading.active_count() <= before
 
 
 async def test_a_cancelled_follower_leaves_no_thread(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ async def test_a_cancelled_follower_leaves_no_thread(tmp_path: Path) -> None:
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 async def test_a_follower_waits_for_a_missing_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,4 +161,4 @@ async def test_a_flood_is_followed_completely_and_its_threads_end(tmp_path: Path
     until.set()
     found = await asyncio.wait_for(reading, PATIENCE_S)
     assert found == b"".join(b"line %d\n" % number for number in range(20_000))
-    assert threading.active_count() == before
+    assert threading.active_count() <= before

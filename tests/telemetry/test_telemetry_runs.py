@@ -266,9 +266,10 @@ async def test_a_job_that_is_not_followed_has_no_final_status(bench, telemetry: 
         await telemetry.finish("none")
 
 
-def open_files(name: str) -> int:
-    """Number of this process's descriptors for a file of this name."""
-    return sum(Path(link).name == name for link in map(os.path.realpath, Path("/proc/self/fd").iterdir()))
+def open_files(name: str, root: Path) -> int:
+    """Number of this process's descriptors for a file of this name below `root`."""
+    links = [Path(os.path.realpath(fd)) for fd in Path("/proc/self/fd").iterdir()]
+    return sum(link.name == name and link.is_relative_to(root.resolve()) for link in links)
 
 
 @pytest.mark.parametrize("turns", [0, 1, 50])
@@ -281,12 +282,12 @@ async def test_closing_ends_threads_and_closes_files(bench, bus: EventBus, turns
         report(folder, line(status="RUNNING"))
         telemetry.start(job, folder)
         telemetry.start(job, folder)
-    assert open_files("status.json") == 3
+    assert open_files("status.json", bench.root) == 3
     for _ in range(turns):
         await asyncio.sleep(0)
     await asyncio.wait_for(telemetry.close(), PATIENCE_S)
-    assert threading.active_count() == threads
-    assert open_files("status.json") == 0
+    assert threading.active_count() <= threads
+    assert open_files("status.json", bench.root) == 0
 
 
 async def test_a_failed_write_is_retried_without_further_reports(
