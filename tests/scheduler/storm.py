@@ -1,4 +1,5 @@
 """A storm: hundreds of short jobs over HTTP, and a daemon that is killed (SIGKILL) at random instants, again and again.
+On request the file of the database is moved away and back, between the kills and during some of them.
 
 Jobs are single, chains, on two GPUs, failing, cancelled, paused and resumed, held, moved, and the whole queue is closed
 now and then; the GPUs are a scenario of the fake NVML.
@@ -11,11 +12,12 @@ import asyncio
 import contextlib
 import os
 import random
+import re
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,10 @@ GROUNDS = {
     "cpu slots": "devices.gpus = false\ndevices.cpu_slots = 4\nscheduler.max_running_per_user = 3\n",
 }
 """What the daemon runs on: four GPUs of a driver's stand-in, as they are or with two slots each, or four CPU slots."""
+RECORD = re.compile(r"^(?=\d{4}-\d\d-\d\d )", re.MULTILINE)
+"""Begins a record of the daemon's log."""
+WITHOUT_DATABASE = ("the database is lost", "failed with 503", "what was stored is copied to")
+"""What the daemon's log says while the database is away."""
 ENDED = (State.DONE, State.FAILED, State.CANCELLED)
 END_S = 120.0
 
@@ -100,6 +106,8 @@ class Figures:
 
     kills: int = 0
     during_start: int = 0
+    moves: int = 0
+    """How often the database was moved away and back."""
     jobs: int = 0
     starts: int = 0
     states: Counter[str] = field(default_factory=Counter)
@@ -114,7 +122,7 @@ class Figures:
 class Storm:
     """One storm over one root."""
 
-    def __init__(self, folder: Path, *, kills: int, seed: int, context: str = "gpus") -> None:
+    def __init__(self, folder: Path, *, kills: int, seed: int, context: str = "gpus", moves: bool = False) -> None:
         self.folder = folder
         self.root = Root(folder / "root")
         self.starts_file = folder / "starts"
@@ -122,6 +130,8 @@ class Storm:
         self.kills = kills
         self.random = random.Random(seed)
         self.context = context
+        self.moves = moves
+        """Whether the database is moved away and back."""
         self.figures = Figures()
         self.model_of: dict[str, str] = {}
         self.asked: dict[str, Asked] = {}
@@ -217,8 +227,12 @@ class Storm:
         while self.figures.kills < self.kills:
             # The instants of the kills, not waits for something.
             await asyncio.sleep(self.random.choice((0.02, 0.1, 0.3, 0.6)) * self.random.uniform(0.3, 1.5))
-            self.up.clear()
-            await self._kill()
+            killed_without = self.moves and self.random.random() < 0.3
+            with self._database_away() if killed_without else contextlib.nullcontext():
+                if killed_without:
+                    await asyncio.sleep(self.random.uniform(0.0, 0.3))
+                self.up.clear()
+                await self._kill()
             while self.figures.kills < self.kills and self.random.random() < 0.2:
                 await self._serve(wait=False)
                 await asyncio.sleep(self.random.uniform(0.0, 1.2))
@@ -226,6 +240,21 @@ class Storm:
                 await self._kill()
             await self._serve()
             self.up.set()
+            if self.moves and self.random.random() < 0.6:
+                await asyncio.sleep(self.random.uniform(0.0, 0.3))
+                with self._database_away():
+                    await asyncio.sleep(self.random.uniform(0.0, 0.6))
+
+    @contextlib.contextmanager
+    def _database_away(self) -> Iterator[None]:
+        """Move the file of the database away during the block, and back."""
+        away = self.root.database.with_name("away.db")
+        self.root.database.rename(away)
+        self.figures.moves += 1
+        try:
+            yield
+        finally:
+            away.rename(self.root.database)
 
     async def _kill(self) -> None:
         assert self.process is not None
@@ -360,7 +389,6 @@ class Storm:
         for finding in examine_root(self.root):
             if not finding.ok:
                 fault(f"doctor: {finding.what}: {finding.found}")
-        log = self.root.log_file.read_text(errors="replace")
-        for line in log.splitlines():
-            if " ERROR " in line:
-                fault(f"the daemon's log: {line}")
+        for record in RECORD.split(self.root.log_file.read_text(errors="replace")):
+            if " ERROR " in record and not (self.moves and any(words in record for words in WITHOUT_DATABASE)):
+                fault(f"the daemon's log: {record}")

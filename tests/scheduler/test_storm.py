@@ -15,13 +15,15 @@ GROUND = os.environ.get("TAOD_STORM_GROUND") or sorted(GROUNDS)[SEED % len(GROUN
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900 + 60 * KILLS)
-async def test_every_job_runs_once_through_a_storm_of_kills(tmp_path: Path) -> None:
-    figures = await Storm(tmp_path, kills=KILLS, seed=SEED, context=GROUND).run()
+@pytest.mark.timeout(1800 + 60 * KILLS)
+@pytest.mark.parametrize("moves", [False, True], ids=["", "without its database at times"])
+async def test_every_job_runs_once_through_a_storm_of_kills(tmp_path: Path, moves: bool) -> None:
+    figures = await Storm(tmp_path, kills=KILLS, seed=SEED, context=GROUND, moves=moves).run()
     print(
         f"seed {SEED}, {GROUND}: {figures.kills} kills ({figures.during_start} of a daemon that had not answered yet), "
         f"{figures.jobs} jobs, {figures.starts} starts, {dict(figures.states)}, "
-        f"{figures.edits} edits, {figures.closings} closings, {figures.seconds:.0f} s"
+        f"{figures.edits} edits, {figures.closings} closings, {figures.moves} moves of the database, "
+        f"{figures.seconds:.0f} s"
     )
-    assert figures.faults == []
+    assert figures.faults == [], "\n".join(figures.faults)
     assert figures.kills == KILLS and figures.jobs > KILLS
