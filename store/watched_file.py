@@ -6,14 +6,10 @@ It reads through SQLite's own descriptor: closing a second one would release the
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 _HEADER = 100
 _MAGIC = b"SQLite format 3\0"
-_ATTEMPTS = 3
-_RETRY_S = 0.01
-"""Another process may be writing a checkpoint of the WAL."""
 
 
 class WatchedFile:
@@ -46,21 +42,17 @@ class WatchedFile:
         return None
 
     def _damage(self) -> str | None:
-        damage = None
-        for _ in range(_ATTEMPTS):
-            assert self._descriptor is not None
-            header = os.pread(self._descriptor, _HEADER, 0)
-            size = os.fstat(self._descriptor).st_size
-            if len(header) < _HEADER or not header.startswith(_MAGIC):
-                damage = f"{self._path} was overwritten or truncated"
-            # The file may be shorter than its header says without damage: a checkpoint leaves pages in the WAL that
-            # a reader still needs there. It never shrinks the file.
-            elif size < min(self._checked[0], _page_bytes(header) * int.from_bytes(header[28:32], "big")):
-                damage = f"{self._path} was truncated to {size} bytes"
-            else:
-                return None
-            time.sleep(_RETRY_S)
-        return damage
+        assert self._descriptor is not None
+        # The size first: another process that shrinks the file writes the header before it.
+        size = os.fstat(self._descriptor).st_size
+        header = os.pread(self._descriptor, _HEADER, 0)
+        if len(header) < _HEADER or not header.startswith(_MAGIC):
+            return f"{self._path} was overwritten or truncated"
+        # The file may be shorter than its header says without damage: a checkpoint leaves pages in the WAL that a
+        # reader still needs there. It never shrinks the file.
+        if size < min(self._checked[0], _page_bytes(header) * int.from_bytes(header[28:32], "big")):
+            return f"{self._path} was truncated to {size} bytes"
+        return None
 
 
 def _page_bytes(header: bytes) -> int:
