@@ -94,7 +94,7 @@ def _act(run: Run) -> int:
 
 
 def _action(run: Run) -> str:
-    """The closing sentence of the action's own module, imported now."""
+    """The closing sentence of the action, whose module is imported now."""
     if run.network in capabilities.WITHOUT_TORCH:
         message: str = import_module(capabilities.module(run.network, run.action)).run(run)
         return message

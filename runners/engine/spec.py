@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from runners.engine.errors import SpecError
 from taod.catalogue.network import get
@@ -14,6 +15,20 @@ from taod.catalogue.specfiles.parse import ParseError, parse
 from taod.documents import Document, DocumentError, read_value, read_yaml
 
 T = TypeVar("T")
+
+
+class CommandLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of the TF1 tools' command lines, which are parameters at the top of the document."""
+
+    gpus: int | None = None
+    use_amp: bool = False
+    model_path: str | None = None
+    """Evaluate and inference."""
+    model: str | None = None
+    """Export and prune."""
+    output_file: str | None = None
+    image_dir: str | None = None
+    batch_size: Annotated[int, Meta(ge=1)] | None = None
 
 
 def read(path: Path, overrides: Sequence[str] = (), network: str = "", action: str = "") -> Document:

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.engine
 
 
 def test_the_rates_of_a_training() -> None:
-    from runners.engine.networks.classification_tf1.network import schedule
+    from runners.engine.classification.keras import schedule
 
     step = schedule(tf1.LrConfig(step=tf1.Step(1.0, 25, 0.1)), 9.0, 0.0, 80)
     assert [step(at) for at in (0, 19, 20, 40)] == pytest.approx([1, 1, 0.1, 0.01])

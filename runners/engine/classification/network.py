@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import msgspec
 import torch
@@ -76,6 +76,7 @@ class Classifying(Network[S, ClassFrame, Labelled]):
     checkpoint_name = "weights/model_epoch_{epoch}.pth"
     output_names = ("logits",)
     verb = "classified"
+    own_actions: ClassVar[Mapping[str, str]] = {"prune": "runners.engine.classification.prune"}
 
     @abstractmethod
     def shape(self, spec: S) -> Shape: ...

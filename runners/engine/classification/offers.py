@@ -1,10 +1,14 @@
-"""What the offers of the tools' older classifiers have in common: actions, and parameters without effect. No torch."""
+"""What the offers of the TF1 and TF2 tools' classifiers share: actions, and parameters without effect. No torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from runners.engine.core.offer import EXPORT, TRAINING
+from runners.engine.classification import settings
+from runners.engine.classification.settings import Tf1Spec
+from runners.engine.core.offer import ENGINE, EXPORT, TRAINING, Offer
+from runners.engine.spec import convert
+from taod.documents import Document
 
 _MODULES = ("torchvision", "timm")
 
@@ -21,22 +25,16 @@ SIMILAR = (
     "timm's backbones (squeezenet, googlenet and alexnet: torchvision's) with the mean of their last features and one "
     "linear layer"
 )
-QUEUES = "the engine reads data with its own workers"
-TRACKERS = "the engine reports to taod alone"
 NORMS = "the backbone has the norms, biases and poolings of its paper"
 HEAD = "the head is one linear layer for the classes of the data"
 CLASSES = "the model knows its classes"
-ENGINE = "the engine exports ONNX; TensorRT's settings are those of gen_trt_engine"
 BYOM = "a model of one's own in TensorFlow cannot be read; use another backbone"
 
-TF1_MODEL: Mapping[str, str] = {
-    f"model_config.{name}": NORMS
-    for name in ("use_batch_norm", "use_bias", "use_pooling", "all_projections", "activation")
-}
-TF1_EXPORT: Mapping[str, str] = {
-    "static_batch_size": "the batch of the ONNX model is dynamic",
-    "experiment_spec": "the command line names the file itself",
-    "classmap_json": CLASSES,
+_TF1_WITHOUT_EFFECT: Mapping[str, str] = {
+    **{
+        f"model_config.{name}": NORMS
+        for name in ("use_batch_norm", "use_bias", "use_pooling", "all_projections", "activation")
+    },
     **dict.fromkeys(
         (
             "force_ptq",
@@ -47,13 +45,33 @@ TF1_EXPORT: Mapping[str, str] = {
             "batches",
             "max_workspace_size",
             "max_batch_size",
-            "min_batch_size",
-            "opt_batch_size",
             "engine_file",
         ),
         ENGINE,
     ),
 }
-TF1_ONLY_EXPORT = ("static_batch_size", "experiment_spec", "classmap_json", "min_batch_size", "opt_batch_size")
-"""Of classification_tf1 alone."""
-ONLY: Mapping[str, tuple[object, ...]] = {"data_type": ("fp32",)}
+
+
+def tf1(
+    spec: type[Tf1Spec],
+    *,
+    rejected: Mapping[str, str],
+    without_effect: Mapping[str, str],
+    actions: Mapping[str, tuple[str, ...]] = ACTIONS,
+) -> Offer:
+    """The offer of a classifier of the TF1 tools; what concerns all of them is added."""
+
+    def check(action: str, document: Document) -> None:
+        """Raise SpecError for a model that the engine does not have."""
+        if action in ("train", "retrain"):
+            settings.shape(convert(document, spec).model_config)
+
+    return Offer(
+        spec=spec,
+        actions=actions,
+        check=check,
+        similar=SIMILAR,
+        only={"data_type": ("fp32",)},
+        rejected=rejected,
+        without_effect={**_TF1_WITHOUT_EFFECT, **without_effect},
+    )

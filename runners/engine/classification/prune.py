@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("engine")
 
 
-def prune(run: Run, network: Classifying[S]) -> str:
+def run(run: Run, network: Classifying[S]) -> str:
     """Write model.pth; returns the closing sentence. Raises EngineError."""
     spec = convert(run.document, network.spec_type)
     path, field = network.checkpoint(spec, "prune")

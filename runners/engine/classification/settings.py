@@ -9,11 +9,13 @@ import msgspec
 from msgspec import Meta
 
 from runners.engine.errors import SpecError
+from runners.engine.spec import CommandLine
 from taod.documents import Document
 
 Positive = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 NotNegative = Annotated[float, Meta(ge=0)]
+Rate = Annotated[float, Meta(gt=0)]
 
 PIPELINE = (
     "RandomResizedCrop",
@@ -156,9 +158,10 @@ class Pruning(msgspec.Struct, frozen=True):
     excluded_layers: tuple[str, ...] = ()
 
 
-class Prune(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of a prune on the command line, at the top of a specification in protobuf text."""
+class Tf1Spec(CommandLine, frozen=True, kw_only=True):
+    """What the documents of classification_tf1 and multitask_classification have in common."""
 
+    model_config: Tf1Model = Tf1Model()
     normalizer: Literal["max", "L2"] = "max"
     equalization_criterion: Literal["union", "intersection", "arithmetic_mean", "geometric_mean"] = "union"
     pruning_granularity: Positive = 8
@@ -175,6 +178,67 @@ class Prune(msgspec.Struct, frozen=True, kw_only=True):
             self.min_num_filters,
             tuple(name.strip() for name in self.excluded_layers.split(",") if name.strip()),
         )
+
+
+class Step(msgspec.Struct, frozen=True):
+    """`step_size` in percent of the training."""
+
+    learning_rate: Rate = 0.006
+    step_size: Annotated[float, Meta(gt=0)] = 10
+    gamma: Rate = 0.1
+
+
+class Soft(msgspec.Struct, frozen=True):
+    learning_rate: Rate = 0.05
+    soft_start: Share = 0.056
+    annealing_divider: Rate = 10
+    annealing_points: tuple[Share, ...] = ()
+
+
+class Cosine(msgspec.Struct, frozen=True):
+    learning_rate: Rate = 0.05
+    soft_start: Share = 0.0
+    min_lr_ratio: Share = 0.001
+
+
+class LrConfig(msgspec.Struct, frozen=True):
+    step: Step | None = None
+    soft_anneal: Soft | None = None
+    cosine: Cosine | None = None
+
+
+class Sgd(msgspec.Struct, frozen=True):
+    lr: Rate = 0.01
+    decay: NotNegative = 0.0
+    momentum: Share = 0.9
+    nesterov: bool = False
+
+
+class Adam(msgspec.Struct, frozen=True):
+    lr: Rate = 0.001
+    decay: NotNegative = 0.0
+    beta_1: Share = 0.9
+    beta_2: Share = 0.999
+    epsilon: Rate = 1e-7
+
+
+class RmsProp(msgspec.Struct, frozen=True):
+    lr: Rate = 0.001
+    decay: NotNegative = 0.0
+    rho: Share = 0.9
+    epsilon: Rate = 1e-7
+
+
+class Optimizer(msgspec.Struct, frozen=True):
+    """At most one; SGD with the defaults where there is none."""
+
+    sgd: Sgd | None = None
+    adam: Adam | None = None
+    rmsprop: RmsProp | None = None
+
+    @property
+    def chosen(self) -> Sgd | Adam | RmsProp:
+        return self.adam or self.rmsprop or self.sgd or Sgd()
 
 
 class Augment(msgspec.Struct, frozen=True):

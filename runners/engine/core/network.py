@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
@@ -151,6 +151,8 @@ class Network(ABC, Generic[S, F, T]):
     probe_names: ClassVar[tuple[str, ...]] = ()
     """Outputs that `probing` has after `output_names`, and that an export compares with torch in their place: where
     nearly equal values decide an order, what is ordered is compared. The file does not keep them."""
+    own_actions: ClassVar[Mapping[str, str]] = {}
+    """Action that the core does not have → the module whose `run(run, network)` does it."""
     exporter: ClassVar[Literal["dynamo", "trace"]] = "dynamo"
     optimise_export: ClassVar[bool] = True
     verb: ClassVar[str] = "processed"

@@ -20,6 +20,11 @@ from taod.documents import Document
 TRAINING = ("torch", "numpy", "PIL")
 EXPORT = (*TRAINING, "onnx", "onnxscript", "onnxruntime")
 
+QUEUES = "the engine reads data with its own workers"
+TRACKERS = "the engine reports to taod alone"
+ENGINE = "the engine exports ONNX; TensorRT's settings are those of gen_trt_engine"
+QAT = "the engine has no quantisation-aware training; set it to false"
+
 COMMON = frozenset({"version", "results_dir", "encryption_key", "key", "gpus", "gpu_ids", "verbose"})
 """What the core itself reads of every specification, or needs not: it encrypts nothing and is always verbose."""
 ABSENT: tuple[object, ...] = (None, "", [], {})

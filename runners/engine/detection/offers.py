@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from runners.engine.core.offer import EXPORT, TRAINING, Offer
+from runners.engine.core.offer import ENGINE, EXPORT, QAT, QUEUES, TRACKERS, TRAINING, Offer
 from runners.engine.detection.settings import Common
 
 _MODULES = ("torchvision", "timm", "pycocotools")
@@ -16,11 +16,18 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "inference": (*TRAINING, *_MODULES, "onnxruntime"),
 }
 
-_QUEUES = "the engine reads data with its own workers"
-_TRACKERS = "the engine reports to taod alone"
-_ENGINE = "the engine exports ONNX; TensorRT's settings are those of gen_trt_engine"
 _KEY = "the engine encrypts nothing"
 _PLACE = "the daemon sets it"
+
+TRAINING_CONFIG: Mapping[str, str] = {
+    "training_config.max_queue_size": QUEUES,
+    "training_config.use_multiprocessing": QUEUES,
+    "training_config.n_workers": QUEUES,
+    "training_config.visualizer": TRACKERS,
+    "training_config.early_stopping.min_delta": "any better value counts",
+    "training_config.early_stopping.monitor": "the loss of the training is monitored",
+}
+"""Parameters without effect of the group that several TF1 tools share."""
 
 _TF1_WITHOUT_EFFECT: Mapping[str, str] = {
     "version": "it names the tool's own format",
@@ -30,13 +37,8 @@ _TF1_WITHOUT_EFFECT: Mapping[str, str] = {
     "experiment_spec_file": _PLACE,
     "experiment_spec": _PLACE,
     "initial_epoch": "a resumed training continues from its checkpoint",
-    "use_multiprocessing": _QUEUES,
-    "training_config.max_queue_size": _QUEUES,
-    "training_config.use_multiprocessing": _QUEUES,
-    "training_config.n_workers": _QUEUES,
-    "training_config.visualizer": _TRACKERS,
-    "training_config.early_stopping.min_delta": "any better value counts",
-    "training_config.early_stopping.monitor": "the loss of the training is monitored",
+    "use_multiprocessing": QUEUES,
+    **TRAINING_CONFIG,
     "training_config.cost_scaling": "the precision decides it",
     "augmentation_config.randomize_input_shape_period": "the input keeps its size",
     "dataset_config.include_difficult_in_training": "KITTI and COCO mark no object as difficult",
@@ -48,24 +50,24 @@ _TF1_WITHOUT_EFFECT: Mapping[str, str] = {
     "eval_config.visualize_pr_curve": "no curve is drawn",
     "nms_config.infer_nms_score_bits": "scores are float32",
     "nms_config.force_on_cpu": "NMS runs where the model runs",
-    "gen_ds_config": _ENGINE,
-    "engine_file": _ENGINE,
-    "max_workspace_size": _ENGINE,
-    "min_batch_size": _ENGINE,
-    "opt_batch_size": _ENGINE,
-    "max_batch_size": _ENGINE,
+    "gen_ds_config": ENGINE,
+    "engine_file": ENGINE,
+    "max_workspace_size": ENGINE,
+    "min_batch_size": ENGINE,
+    "opt_batch_size": ENGINE,
+    "max_batch_size": ENGINE,
     "static_batch_size": "the batch of the ONNX model is dynamic",
     "target_opset": "the exporter's own opset is used",
-    "strict_type_constraints": _ENGINE,
-    "batches": _ENGINE,
-    "cal_image_dir": _ENGINE,
-    "cal_cache_file": _ENGINE,
-    "cal_data_file": _ENGINE,
-    "force_ptq": _ENGINE,
+    "strict_type_constraints": ENGINE,
+    "batches": ENGINE,
+    "cal_image_dir": ENGINE,
+    "cal_cache_file": ENGINE,
+    "cal_data_file": ENGINE,
+    "force_ptq": ENGINE,
 }
 
 _TF1_REJECTED: Mapping[str, str] = {
-    "training_config.enable_qat": "the engine has no quantisation-aware training; set it to false",
+    "training_config.enable_qat": QAT,
     "training_config.pruned_model_path": "the engine does not prune detectors",
 }
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from runners.engine.errors import SpecError
+from runners.engine.spec import CommandLine
 
 Positive = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -158,25 +159,15 @@ class SsdAugmentation(msgspec.Struct, frozen=True):
     image_mean: list[Weighted] = []
 
 
-class Common(msgspec.Struct, frozen=True, kw_only=True):
-    """What the specifications of ssd, retinanet and the YOLO networks have in common, and the options of the
-    tools' command lines."""
+class Common(CommandLine, frozen=True, kw_only=True):
+    """What the specifications of ssd, retinanet and the YOLO networks have in common."""
 
     random_seed: int = 42
     dataset_config: DatasetConfig = DatasetConfig()
     training_config: TrainingConfig = TrainingConfig()
     nms_config: NmsConfig = NmsConfig()
     eval_config: EvalConfig = EvalConfig()
-    gpus: int | None = None
-    use_amp: bool = False
-    model_path: str | None = None
-    """Evaluate and inference."""
-    model: str | None = None
-    """Export."""
-    output_file: str | None = None
-    image_dir: str | None = None
     label_dir: str | None = None
-    batch_size: Positive | None = None
     threshold: Share = 0.3
 
 

@@ -7,75 +7,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from runners.engine.classification import offers, settings
-from runners.engine.classification.settings import NotNegative, Positive, Prune, Share, Tf1Model
-from runners.engine.core.offer import Offer
+from runners.engine.classification import offers
+from runners.engine.classification.settings import LrConfig, NotNegative, Optimizer, Positive, Tf1Spec
+from runners.engine.core.offer import ENGINE, QUEUES, TRACKERS
 from runners.engine.detection.settings import Weighted
-from runners.engine.spec import convert
-from taod.documents import Document
-
-Rate = Annotated[float, Meta(gt=0)]
-
-
-class Step(msgspec.Struct, frozen=True):
-    """`step_size` in percent of the training."""
-
-    learning_rate: Rate = 0.006
-    step_size: Annotated[float, Meta(gt=0)] = 10
-    gamma: Rate = 0.1
-
-
-class Soft(msgspec.Struct, frozen=True):
-    learning_rate: Rate = 0.05
-    soft_start: Share = 0.056
-    annealing_divider: Rate = 10
-    annealing_points: tuple[Share, ...] = ()
-
-
-class Cosine(msgspec.Struct, frozen=True):
-    learning_rate: Rate = 0.05
-    soft_start: Share = 0.0
-    min_lr_ratio: Share = 0.001
-
-
-class LrConfig(msgspec.Struct, frozen=True):
-    step: Step | None = None
-    soft_anneal: Soft | None = None
-    cosine: Cosine | None = None
-
-
-class Sgd(msgspec.Struct, frozen=True):
-    lr: Rate = 0.01
-    decay: NotNegative = 0.0
-    momentum: Share = 0.9
-    nesterov: bool = False
-
-
-class Adam(msgspec.Struct, frozen=True):
-    lr: Rate = 0.001
-    decay: NotNegative = 0.0
-    beta_1: Share = 0.9
-    beta_2: Share = 0.999
-    epsilon: Rate = 1e-7
-
-
-class RmsProp(msgspec.Struct, frozen=True):
-    lr: Rate = 0.001
-    decay: NotNegative = 0.0
-    rho: Share = 0.9
-    epsilon: Rate = 1e-7
-
-
-class Optimizer(msgspec.Struct, frozen=True):
-    """At most one; SGD with the defaults where there is none."""
-
-    sgd: Sgd | None = None
-    adam: Adam | None = None
-    rmsprop: RmsProp | None = None
-
-    @property
-    def chosen(self) -> Sgd | Adam | RmsProp:
-        return self.adam or self.rmsprop or self.sgd or Sgd()
 
 
 class Regularisation(msgspec.Struct, frozen=True):
@@ -112,45 +47,29 @@ class Eval(msgspec.Struct, frozen=True):
     enable_center_crop: bool = True
 
 
-class Spec(Prune, frozen=True, kw_only=True):
-    """The whole document, with the options of the command line at its top."""
+class Spec(Tf1Spec, frozen=True, kw_only=True):
+    """The whole document."""
 
-    model_config: Tf1Model = Tf1Model()
     train_config: Train = Train()
     eval_config: Eval = Eval()
-    gpus: int | None = None
-    use_amp: bool = False
-    model_path: str | None = None
-    model: str | None = None
-    output_file: str | None = None
-    image_dir: str | None = None
-    batch_size: Positive | None = None
 
 
-def check(action: str, document: Document) -> None:
-    """Raise SpecError for a model that the engine has not."""
-    if action in ("train", "retrain"):
-        found = convert(document, Spec)
-        settings.shape(found.model_config)
-
-
-OFFER = Offer(
-    spec=Spec,
-    actions=offers.ACTIONS,
-    check=check,
-    similar=offers.SIMILAR,
-    only=offers.ONLY,
+OFFER = offers.tf1(
+    Spec,
     rejected={"is_byom": offers.BYOM},
     without_effect={
-        **offers.TF1_MODEL,
-        **offers.TF1_EXPORT,
+        "static_batch_size": "the batch of the ONNX model is dynamic",
+        "experiment_spec": "the command line names the file itself",
+        "classmap_json": offers.CLASSES,
+        "min_batch_size": ENGINE,
+        "opt_batch_size": ENGINE,
         "model_config.retain_head": offers.HEAD,
         "init_epoch": "a resumed training continues from its checkpoint",
-        "eval_config.n_workers": offers.QUEUES,
-        "train_config.n_workers": offers.QUEUES,
+        "eval_config.n_workers": QUEUES,
+        "train_config.n_workers": QUEUES,
         "train_config.model_parallelism": "a model is on one GPU",
-        "train_config.visualizer": offers.TRACKERS,
-        "train_config.visualizer_config": offers.TRACKERS,
-        "training_config": offers.TRACKERS,
+        "train_config.visualizer": TRACKERS,
+        "train_config.visualizer_config": TRACKERS,
+        "training_config": TRACKERS,
     },
 )

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
-
-import torch
-from torch import nn
 
 from runners.engine.classification import settings
 from runners.engine.classification.images import Images, loose
+from runners.engine.classification.keras import optimiser, schedule
 from runners.engine.classification.network import ClassFrame, Classifying, Training, folders, single
 from runners.engine.classification.score import Task
 from runners.engine.classification.scoring import Score
 from runners.engine.classification.settings import Augment, Pruning, Shape, Split
-from runners.engine.core import optimise, state
+from runners.engine.core import state
 from runners.engine.core.network import Recipe
-from runners.engine.core.optimise import CLIP, Schedule
-from runners.engine.networks.classification_tf1.capabilities import Adam, LrConfig, RmsProp, Sgd, Spec
+from runners.engine.core.optimise import CLIP
+from runners.engine.networks.classification_tf1.capabilities import Spec
 
 if TYPE_CHECKING:
     from runners.engine.run import Run
@@ -114,35 +112,6 @@ class ClassificationTf1(Classifying[Spec]):
 
     def onnx_file(self, spec: Spec) -> str | None:
         return spec.output_file
-
-
-def optimiser(chosen: Sgd | Adam | RmsProp) -> Callable[[nn.Module], torch.optim.Optimizer]:
-    def of(model: nn.Module) -> torch.optim.Optimizer:
-        if isinstance(chosen, Adam):
-            return optimise.adam(model, chosen.lr, betas=(chosen.beta_1, chosen.beta_2), eps=chosen.epsilon)
-        if isinstance(chosen, RmsProp):
-            return optimise.rmsprop(model, chosen.lr, rho=chosen.rho, eps=chosen.epsilon)
-        return optimise.sgd(model, chosen.lr, momentum=chosen.momentum, nesterov=chosen.nesterov)
-
-    return of
-
-
-def schedule(given: LrConfig, lr: float, decay: float, total: int) -> Schedule:
-    """The rate of `given`, else `lr`; divided by 1 + `decay` times the step, as Keras does."""
-    found = optimise.fixed(lr)
-    if given.step:
-        step = given.step
-        found = optimise.every(step.learning_rate, step.gamma, round(total * step.step_size / 100))
-    elif given.soft_anneal:
-        soft = given.soft_anneal
-        points = [round(point * total) for point in soft.annealing_points]
-        falling = optimise.stepped(soft.learning_rate, 1 / soft.annealing_divider, points)
-        found = optimise.warmed(falling, round(soft.soft_start * total))
-    elif given.cosine:
-        cosine = given.cosine
-        falling = optimise.cosine(cosine.learning_rate, total, cosine.learning_rate * cosine.min_lr_ratio)
-        found = optimise.warmed(falling, round(cosine.soft_start * total))
-    return lambda step: found(step) / (1 + decay * step)
 
 
 NETWORK = ClassificationTf1()

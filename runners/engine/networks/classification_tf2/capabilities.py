@@ -8,12 +8,11 @@ import msgspec
 from msgspec import Meta
 
 from runners.engine.classification import offers, settings
-from runners.engine.classification.settings import Norms, NotNegative, Positive, Pruning, Shape, Share
-from runners.engine.core.offer import Offer
+from runners.engine.classification.settings import Norms, NotNegative, Positive, Pruning, Rate, Shape, Share
+from runners.engine.core.offer import QAT, QUEUES, TRACKERS, Offer
 from runners.engine.spec import convert
 from taod.documents import Document
 
-Rate = Annotated[float, Meta(gt=0)]
 CATALOGUE_CLASSES = 20
 """Default of `dataset.num_classes`; left at that, the classes of the data count."""
 
@@ -142,7 +141,7 @@ def shape(spec: Spec) -> Shape:
 
 
 def check(action: str, document: Document) -> None:
-    """Raise SpecError for a model that the engine has not."""
+    """Raise SpecError for a model that the engine does not have."""
     if action in ("train", "retrain"):
         shape(convert(document, Spec))
 
@@ -154,27 +153,27 @@ OFFER = Offer(
     similar=offers.SIMILAR,
     only={"model.input_image_depth": (8,)},
     rejected={
-        "train.qat": "the engine has no quantisation-aware training; set it to false",
+        "train.qat": QAT,
         "model.byom_model_path": offers.BYOM,
         "prune.byom_model_path": offers.BYOM,
     },
     without_effect={
         "data_format": "the engine's own layout is used",
-        "train.n_workers": offers.QUEUES,
-        "train.wandb": offers.TRACKERS,
-        "train.clearml": offers.TRACKERS,
+        "train.n_workers": QUEUES,
+        "train.wandb": TRACKERS,
+        "train.clearml": TRACKERS,
         "model.use_batch_norm": offers.NORMS,
         "model.use_bias": offers.NORMS,
         "model.use_pooling": offers.NORMS,
         "model.all_projections": offers.NORMS,
         "model.activation_type": offers.NORMS,
         "model.retain_head": offers.HEAD,
-        "evaluate.n_workers": offers.QUEUES,
+        "evaluate.n_workers": QUEUES,
         "evaluate.classmap": offers.CLASSES,
-        "evaluate.results_dir": "the daemon sets results_dir",
-        "prune.results_dir": "the daemon sets results_dir",
-        "export.results_dir": "the daemon sets results_dir",
-        "inference.results_dir": "the daemon sets results_dir",
         "inference.classmap": offers.CLASSES,
+        **{
+            f"{group}.results_dir": "the daemon sets results_dir"
+            for group in ("evaluate", "prune", "export", "inference")
+        },
     },
 )

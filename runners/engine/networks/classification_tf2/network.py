@@ -8,16 +8,27 @@ from typing import TYPE_CHECKING
 
 from runners.engine.classification import settings
 from runners.engine.classification.images import Images, loose
+from runners.engine.classification.keras import optimiser, schedule
 from runners.engine.classification.network import ClassFrame, Classifying, Training, folders, single
 from runners.engine.classification.score import Task
 from runners.engine.classification.scoring import Score
-from runners.engine.classification.settings import Augment, Pruning, Shape, Split
+from runners.engine.classification.settings import (
+    Adam,
+    Augment,
+    Cosine,
+    LrConfig,
+    Pruning,
+    RmsProp,
+    Sgd,
+    Shape,
+    Soft,
+    Split,
+    Step,
+)
 from runners.engine.core import state
 from runners.engine.core.network import Recipe
 from runners.engine.core.optimise import CLIP
 from runners.engine.errors import SpecError
-from runners.engine.networks.classification_tf1.capabilities import Adam, Cosine, LrConfig, RmsProp, Sgd, Soft, Step
-from runners.engine.networks.classification_tf1.network import optimiser, schedule
 from runners.engine.networks.classification_tf2 import capabilities
 from runners.engine.networks.classification_tf2.capabilities import CATALOGUE_CLASSES, Optimisation, Rates, Spec
 

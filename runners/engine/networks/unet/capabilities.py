@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from runners.engine.core.offer import EXPORT, TRAINING, Offer
+from runners.engine.core.offer import EXPORT, QAT, TRAINING, Offer
 
 Positive = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -148,7 +148,7 @@ OFFER = Offer(
     },
     rejected={
         "model_config.byom_model": "a model of one's own in TensorFlow cannot be read; use another arch",
-        "model_config.enable_qat": "the engine has no quantisation-aware training; set it to false",
+        "model_config.enable_qat": QAT,
     },
     without_effect={
         "dataset_config.dataset": "the folders say all of the data",
