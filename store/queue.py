@@ -119,7 +119,7 @@ class Queue:
     def move(self, job_id: str, *, before: str | None = None, after: str | None = None) -> int:
         """Returns the position right before or after another job of the same user and priority (`""`: all of them).
 
-        Moves the jobs in front if there is no gap. The caller writes the position with `Jobs.update`.
+        If the positions leave no gap, renumbers the jobs in front. The caller writes the position with `Jobs.update`.
         """
         job = self.named([job_id])[job_id]
         line_up = f"{_ON_CLUSTERS} AND site = ?" if job.site else f"{_IN_LINE} AND ? = ''"

@@ -89,7 +89,7 @@ class EventBus:
         return f"{self._token}-{number}"
 
     def _position(self, last_event_id: str | None) -> int | None:
-        """The number of the last event that a client received; None if it is no longer known."""
+        """The number of the last event that a client received; None for an id that this bus has not given."""
         if last_event_id is None:
             return self._last
         token, _, number = last_event_id.rpartition("-")

@@ -190,7 +190,7 @@ class _Run:
                 await backoff.wait()
 
     async def _follow(self) -> None:
-        """Read appended lines. There is no await between reading and storing, so a cancellation loses none."""
+        """Read appended lines. No await separates reading from storing, so a cancellation loses no line."""
         async with aclosing(follow(self._tail)) as chunks:
             async for chunk in chunks:
                 began = time.perf_counter()

@@ -16,7 +16,6 @@ torch = pytest.importorskip("torch")
 from runners.engine.classification import settings, table  # noqa: E402
 from runners.engine.core.trainer import Trainer  # noqa: E402
 from runners.engine.errors import DataError, SpecError  # noqa: E402
-from runners.engine.networks.classification_tf1 import capabilities as tf1  # noqa: E402
 from runners.engine.run import main  # noqa: E402
 from taod.catalogue.specfiles.emit import protobuf_text  # noqa: E402
 from taod.documents import Document  # noqa: E402
@@ -28,13 +27,13 @@ pytestmark = pytest.mark.engine
 def test_the_rates_of_a_training() -> None:
     from runners.engine.classification.keras import schedule
 
-    step = schedule(tf1.LrConfig(step=tf1.Step(1.0, 25, 0.1)), 9.0, 0.0, 80)
+    step = schedule(settings.LrConfig(step=settings.Step(1.0, 25, 0.1)), 9.0, 0.0, 80)
     assert [step(at) for at in (0, 19, 20, 40)] == pytest.approx([1, 1, 0.1, 0.01])
-    soft = schedule(tf1.LrConfig(soft_anneal=tf1.Soft(1.0, 0.1, 10, [0.5])), 9.0, 0.0, 100)
+    soft = schedule(settings.LrConfig(soft_anneal=settings.Soft(1.0, 0.1, 10, [0.5])), 9.0, 0.0, 100)
     assert [soft(at) for at in (5, 10, 49, 50)] == pytest.approx([0.5, 1, 1, 0.1])
-    cosine = schedule(tf1.LrConfig(cosine=tf1.Cosine(1.0, 0.0, 0.2)), 9.0, 0.0, 100)
+    cosine = schedule(settings.LrConfig(cosine=settings.Cosine(1.0, 0.0, 0.2)), 9.0, 0.0, 100)
     assert [cosine(at) for at in (0, 50, 100)] == pytest.approx([1, 0.6, 0.2])
-    assert schedule(tf1.LrConfig(), 9.0, 0.5, 100)(4) == pytest.approx(3)
+    assert schedule(settings.LrConfig(), 9.0, 0.5, 100)(4) == pytest.approx(3)
 
 
 def test_images_are_normalised_as_the_mode_says() -> None:
@@ -68,7 +67,7 @@ def test_a_table_has_a_class_of_each_task(tmp_path: Path) -> None:
     assert found.labels == [[1, 1], [0, 0]] and found.path(0).endswith("images/b.png")
     with pytest.raises(DataError, match=r"train.csv:3: colour 'green' is not among 'blue', 'red'"):
         read("fname,colour,size\nb.png,red,s\na.png,green,l\n", tasks)
-    with pytest.raises(DataError, match=r"train.csv:2: there is no image 'c.png'"):
+    with pytest.raises(DataError, match=r"train.csv:2: the image 'c.png' is missing in "):
         read("fname,colour,size\nc.png,red,s\n")
     with pytest.raises(DataError, match="has the tasks 'size'; the model has 'colour', 'size'"):
         read("fname,size\na.png,s\n", tasks)

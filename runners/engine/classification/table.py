@@ -52,7 +52,7 @@ def read(
         name = cells.pop(next((column for column in FILE_COLUMNS if column in cells), next(iter(cells))))
         found = next((place / name for place in places if name and (place / name).is_file()), None)
         if found is None:
-            raise DataError(f"{path}:{line}: there is no image '{name}' in {images}.")
+            raise DataError(f"{path}:{line}: the image '{name}' is missing in {images}.")
         names.append(str(found))
         rows.append((line, cells))
     if not rows:

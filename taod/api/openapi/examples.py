@@ -389,7 +389,7 @@ ANSWERS: dict[str, Any] = {
 
 
 def answer(handler: str, kind: Any) -> Any:
-    """Example of a handler's successful response; None for an archive. Raises KeyError if there is no example."""
+    """Example of a handler's successful response; None for an archive. Raises KeyError without an example."""
     if handler == "download":
         return None
     if handler in ANSWERS and not is_plan(kind):

@@ -13,7 +13,7 @@ _INDEX = "gpu_index"
 _GROUPS = ("", "train.")
 FIELDS = frozenset(f"{group}{name}" for group in _GROUPS for name in (*_COUNTS, *_LISTS))
 ON_CPU = "export.on_cpu"
-"""Without it, ml_recog's export fails where there is no GPU."""
+"""Parameter of exports. On a machine without a GPU, ml_recog's export fails unless it is true."""
 _TRAINING = frozenset({"train", "retrain", "finetune"})
 
 

@@ -118,7 +118,7 @@ def description(table: Table, row: Parameter) -> str:
 
 
 LONGEST_NAME = 100
-"""A longer name is no slip of a known one."""
+"""Characters. A longer name is not compared with the known ones."""
 
 
 def nearest(table: Table, path: str) -> str | None:

@@ -61,7 +61,7 @@ class Nvml:
 
     @classmethod
     def open(cls) -> Nvml | None:
-        """Initialise NVML; None if there is no NVIDIA driver, or it does not answer."""
+        """Initialise NVML. Returns None without an NVIDIA driver, or if the driver does not answer."""
         try:
             ctypes.CDLL(DRIVER)
         except OSError:

@@ -113,7 +113,7 @@ class Checks:
         return self.report(user_id, record.id)
 
     async def cancel(self, user_id: str, dataset_id: str) -> DatasetReport:
-        """End a running or waiting check. Raises NotFound if there is no dataset or no check."""
+        """End a running or waiting check. Raises NotFound for an unknown dataset, or one without a check."""
         record = self._records.get(user_id, dataset_id)
         one = self._active.get(record.id)
         if one is None:
