@@ -297,16 +297,16 @@ async def test_one_that_cleared_its_environment_is_found_by_its_session(runner: 
 
 HIDE = """
 import os, sys, time
-there, tell = os.pipe()
-os.set_inheritable(tell, True)
+reading, writing = os.pipe()
+os.set_inheritable(writing, True)
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         say = "import os, time\\nopen('away.new', 'w').write(str(os.getpid()))\\nos.rename('away.new', 'away')\\n"
-        os.execve(sys.executable, [sys.executable, "-c", say + f"os.close({tell})\\ntime.sleep(100)"], {})
+        os.execve(sys.executable, [sys.executable, "-c", say + f"os.close({writing})\\ntime.sleep(100)"], {})
     os._exit(0)
-os.close(tell)
-os.read(there, 1)
+os.close(writing)
+os.read(reading, 1)
 """
 """A process that leaves its session and clears its environment."""
 
