@@ -64,11 +64,24 @@ def ask(url: str, path: str) -> bytes:
 
 def has_image(url: str, image: str) -> bool:
     """Whether the engine has the image. Raises NoEngine."""
+    return labels(url, image) is not None
+
+
+class _ImageConfig(msgspec.Struct, rename="pascal"):
+    labels: dict[str, str] | None = None
+
+
+class _Image(msgspec.Struct, rename="pascal"):
+    config: _ImageConfig | None = None
+
+
+def labels(url: str, image: str) -> dict[str, str] | None:
+    """The labels of an image of the engine; None if it has no such image. Raises NoEngine."""
     try:
-        ask(url, f"/images/{quote(image, safe='/:@')}/json")
+        found = msgspec.json.decode(ask(url, f"/images/{quote(image, safe='/:@')}/json"), type=_Image)
     except FileNotFoundError:
-        return False
-    return True
+        return None
+    return (found.config and found.config.labels) or {}
 
 
 class Facts(msgspec.Struct, rename="pascal"):

@@ -36,6 +36,10 @@ CACHE_S = 5.0
 CLAIM_LIMIT_S = 5.0
 """Time limit for a stop to wait until a container's first process can handle signals."""
 DEPLOYED = frozenset({"gen_trt_engine", "trtexec"})
+RELEASE_LABEL = "taod.release"
+"""Label of an image with the release of its tools."""
+VERSION_LABEL = "org.opencontainers.image.version"
+"""OCI's label for the version of what an image contains. Images inherit it from the system that they are built on."""
 
 Value = TypeVar("Value")
 
@@ -55,6 +59,7 @@ class Docker:
         self._threads = threads_per_slot(0, cpu_slots)
         self._engine: Engine | None = None
         self._known: dict[str, tuple[float, Verdict]] = {}
+        self._labels: dict[str, tuple[float, dict[str, str]]] = {}
 
     def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict:
         kind = kind_of(network, action)
@@ -65,10 +70,10 @@ class Docker:
         return verdict
 
     def can_release(self, network: str, action: str, release: str) -> Verdict:
-        """Compares with the version in the image's tag; an image without one counts as 5.0."""
+        """Compares with the release that the rules, the image's labels or its tag name; without any it is 5.0."""
         image = self._config.images.get(kind_of(network, action), "")
         named = [rule.release for rule in rules.matching(self._config.rule, network, action) if rule.release]
-        version = named[-1] if named else releases.in_tag(image) or releases.BASE
+        version = named[-1] if named else self._version(image)
         has = releases.covering(version)
         if has == release:
             return Verdict(True)
@@ -84,6 +89,28 @@ class Docker:
             f"the image {image} is of release {has}, and the model of release {release}",
             f"name an image of release {release} in runner.docker.images",
         )
+
+    def _version(self, image: str) -> str:
+        """The version that `RELEASE_LABEL` or the tag name, or `VERSION_LABEL` if it is one that taod knows."""
+        labels = self._labels_of(image)
+        if version := labels.get(RELEASE_LABEL) or releases.in_tag(image):
+            return version
+        inherited = labels.get(VERSION_LABEL, "")
+        return inherited if releases.covering(inherited) else releases.BASE
+
+    def _labels_of(self, image: str) -> dict[str, str]:
+        """The labels of a local image; none while it is not here or no engine answers."""
+        at, labels = self._labels.get(image, (0.0, {}))
+        if at and time.monotonic() - at <= CACHE_S:
+            return labels
+        try:
+            labels = endpoint.labels(endpoint.find(self._config.socket), image) or {}
+        except NoEngine:
+            # An engine that hangs is asked only once for all images.
+            self._labels |= {each: (time.monotonic(), {}) for each in self._config.images.values()}
+            return {}
+        self._labels[image] = (time.monotonic(), labels)
+        return labels
 
     def describe(self, request: RunRequest) -> Launch:
         container = self._container(request)

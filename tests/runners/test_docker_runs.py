@@ -27,6 +27,8 @@ from tests.runners.recorder import Recorder
 
 Engine = Dockerd | Podman
 GPUS = [DeviceGrant("GPU-aa", "gpu", 0), DeviceGrant("GPU-bb", "gpu", 3)]
+EMPTY_TAR = bytes(10240)
+"""The two zero blocks that end an archive, padded to a record."""
 
 
 def docker(engine: Engine, **config: Any) -> Docker:
@@ -190,6 +192,46 @@ async def test_a_missing_image_is_reported_with_the_remedy(container_engine: Eng
         await within(pulling.start(request))
     assert "[taod] downloading nowhere.invalid/tao:5" in log_of(request)
     assert not docker(container_engine, images={}).can("classification_pyt", "train").can
+
+
+@pytest.mark.parametrize(
+    ("tag", "labels", "release"),
+    [
+        ("latest", {"taod.release": "7.3.0"}, "7.3"),
+        ("latest", {"org.opencontainers.image.version": "7.3.0"}, "7.3"),
+        ("latest", {"org.opencontainers.image.version": "22.04"}, "5.0"),  # of the system that it was built on
+        ("2.1", {"taod.release": "7.3"}, "7.3"),
+        ("5.2.0-pyt", {"org.opencontainers.image.version": "7.3.0"}, "5.0"),
+        ("latest", {}, "5.0"),
+    ],
+)
+def test_a_local_images_labels_name_its_release(
+    container_engine: Engine, tag: str, labels: dict[str, str], release: str
+) -> None:
+    image = f"localhost/taod-labelled:{tag}"
+    changes = [word for name, value in labels.items() for word in ("--change", f"LABEL {name}={value}")]
+    container_engine.docker("import", *changes, "-", image, given=EMPTY_TAR)
+    runner = docker(container_engine, images={"tlt-pytorch": image})
+    assert [each for each in ("5.0", "7.3") if runner.can_release("dino", "train", each).can] == [release]
+    rejected = runner.can_release("dino", "train", {"5.0": "7.3", "7.3": "5.0"}[release])
+    assert f"{image} is of release {release}" in rejected.reason
+
+
+def test_a_label_with_an_unknown_release_is_reported(docker_engine: Dockerd) -> None:
+    image = "taod-labelled:unknown"
+    docker_engine.docker("import", "--change", "LABEL taod.release=8.1", "-", image, given=EMPTY_TAR)
+    verdict = docker(docker_engine, images={"tlt-pytorch": image}).can_release("dino", "train", "7.3")
+    assert not verdict.can
+    assert "taod knows no release 8.1" in verdict.reason
+    assert "7.3, the nearest known release" in verdict.remedy
+
+
+def test_an_image_that_is_not_local_or_an_engine_that_is_gone_leaves_the_tag(
+    docker_engine: Dockerd, tmp_path: Path
+) -> None:
+    for socket_ in (docker_engine.url, f"unix://{tmp_path}/none.sock"):
+        runner = docker(docker_engine, socket=socket_, images={"tlt-pytorch": "taod-absent:7.3.0"})
+        assert runner.can_release("dino", "train", "7.3").can
 
 
 async def test_an_image_is_downloaded_from_its_registry_with_progress_in_the_log(
