@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from runners.engine.core.offer import ENGINE, EXPORT, QAT, QUEUES, TRACKERS, TRAINING, Offer
+from runners.engine.core.offer import ENGINE, EXPORT, QAT, QUEUES, TRAINING, Offer
+from runners.engine.core.tf1 import TRAINING_CONFIG
 from runners.engine.detection.settings import Common
 
 _MODULES = ("torchvision", "timm", "pycocotools")
@@ -18,16 +19,6 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
 
 _KEY = "the engine encrypts nothing"
 _PLACE = "the daemon sets it"
-
-TRAINING_CONFIG: Mapping[str, str] = {
-    "training_config.max_queue_size": QUEUES,
-    "training_config.use_multiprocessing": QUEUES,
-    "training_config.n_workers": QUEUES,
-    "training_config.visualizer": TRACKERS,
-    "training_config.early_stopping.min_delta": "any better value counts",
-    "training_config.early_stopping.monitor": "the loss of the training is monitored",
-}
-"""Parameters without effect of the group that several TF1 tools share."""
 
 _TF1_WITHOUT_EFFECT: Mapping[str, str] = {
     "version": "it names the tool's own format",

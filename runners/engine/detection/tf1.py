@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
 import msgspec
-import torch
 from torch import nn
 
-from runners.engine.core import optimise
+from runners.engine.core import optimise, tf1_recipe
 from runners.engine.core.network import Loss, Plan, Recipe, Score
-from runners.engine.core.optimise import Schedule
+from runners.engine.core.tf1 import Weighted
 from runners.engine.data.boxes import Source
 from runners.engine.detection import samples
 from runners.engine.detection.data import Batch, DetectionSamples
@@ -23,12 +21,7 @@ from runners.engine.detection.samples import Classes, Sample
 from runners.engine.detection.settings import (
     Common,
     DataSource,
-    LearningRate,
-    Optimizer,
-    Sgd,
     SsdAugmentation,
-    TrainingConfig,
-    Weighted,
     YoloAugmentation,
 )
 from runners.engine.detection.transforms import Transform
@@ -103,7 +96,7 @@ class Tf1Detection(Detection[S]):
         return DetectionSamples(train, frame.fit, transform, grey=frame.grey)
 
     def recipe(self, spec: S) -> Recipe:
-        return recipe(
+        return tf1_recipe.recipe(
             spec.training_config,
             seed=spec.random_seed,
             gpus=spec.gpus or 1,
@@ -172,61 +165,3 @@ def _source(given: DataSource, field: str) -> Source:
     if not place:
         raise DataError(f"{field} names neither TFRecords nor folders of images and labels.")
     return samples.kitti_source(samples.beside(place))
-
-
-def recipe(config: TrainingConfig, *, seed: int, gpus: int, mixed: bool, validation_interval: int = 1) -> Recipe:
-    """How to train as the common group says."""
-    stop = config.early_stopping
-    return Recipe(
-        epochs=config.num_epochs,
-        batch=config.batch_size_per_gpu,
-        optimiser=optimiser(config.optimizer),
-        schedule=lambda steps: schedule(config.learning_rate, steps * config.num_epochs),
-        seed=seed,
-        precision="auto" if mixed else "fp32",
-        clip_norm=optimise.CLIP,
-        ema_decay=0.9999 if config.model_ema else None,
-        checkpoint_interval=config.checkpoint_interval,
-        validation_interval=validation_interval,
-        patience=stop.patience if stop else None,
-        monitor="loss",
-        resume=config.resume_model_path or None,
-        start=config.pretrain_model_path or None,
-        gpus=gpus,
-        resume_field="training_config.resume_model_path",
-        start_field="training_config.pretrain_model_path",
-        lr_field="training_config.learning_rate",
-        precision_field="use_amp",
-    )
-
-
-def schedule(given: LearningRate, total: int) -> Schedule:
-    """Raises SpecError where there is none."""
-    plain, cosine = given.soft_start_annealing_schedule, given.soft_start_cosine_annealing_schedule
-    if cosine is not None:
-        low, high, rising = cosine.min_learning_rate, cosine.max_learning_rate, cosine.soft_start
-        return optimise.soft_start(low, high, total, rising=rising, annealing=1.0, cosine=True)
-    if plain is None:
-        raise SpecError("training_config.learning_rate has no schedule; set soft_start_annealing_schedule.")
-    return optimise.soft_start(
-        plain.min_learning_rate, plain.max_learning_rate, total, rising=plain.soft_start, annealing=plain.annealing
-    )
-
-
-def optimiser(given: Optimizer) -> Callable[[nn.Module], torch.optim.Optimizer]:
-    def of(model: nn.Module) -> torch.optim.Optimizer:
-        learnt = [one for one in model.parameters() if one.requires_grad]
-        if given.adam:
-            adam = given.adam
-            return torch.optim.Adam(
-                learnt, lr=1e-3, betas=(adam.beta1, adam.beta2), eps=adam.epsilon, amsgrad=adam.amsgrad
-            )
-        if given.rmsprop:
-            rms = given.rmsprop
-            return torch.optim.RMSprop(
-                learnt, lr=1e-3, alpha=rms.rho, eps=rms.epsilon, momentum=rms.momentum, centered=rms.centered
-            )
-        sgd = given.sgd or Sgd()
-        return torch.optim.SGD(learnt, lr=1e-3, momentum=sgd.momentum, nesterov=sgd.nesterov and sgd.momentum > 0)
-
-    return of

@@ -10,7 +10,7 @@ from msgspec import Meta
 from runners.engine.classification import offers
 from runners.engine.classification.settings import LrConfig, NotNegative, Optimizer, Positive, Tf1Spec
 from runners.engine.core.offer import ENGINE, QUEUES, TRACKERS
-from runners.engine.detection.settings import Weighted
+from runners.engine.core.tf1 import Weighted
 
 
 class Regularisation(msgspec.Struct, frozen=True):

@@ -10,8 +10,7 @@ from msgspec import Meta
 from runners.engine.classification import offers
 from runners.engine.classification.settings import Tf1Model, Tf1Spec
 from runners.engine.core.offer import QAT
-from runners.engine.detection.offers import TRAINING_CONFIG
-from runners.engine.detection.settings import TrainingConfig
+from runners.engine.core.tf1 import TRAINING_CONFIG, TrainingConfig
 
 
 class Dataset(msgspec.Struct, frozen=True):

@@ -14,8 +14,8 @@ from runners.engine.classification.score import Task
 from runners.engine.classification.scoring import Score
 from runners.engine.classification.settings import Augment, Pruning, Shape, Split
 from runners.engine.classification.table import Table
+from runners.engine.core import tf1_recipe
 from runners.engine.core.network import Recipe
-from runners.engine.detection import tf1
 from runners.engine.networks.multitask_classification.capabilities import Spec
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Multitask(Classifying[Spec]):
 
     def recipe(self, spec: Spec, run: Run) -> Recipe:
         own = spec.training_config
-        found = tf1.recipe(own, seed=spec.random_seed, gpus=spec.gpus or 1, mixed=spec.use_amp)
+        found = tf1_recipe.recipe(own, seed=spec.random_seed, gpus=spec.gpus or 1, mixed=spec.use_amp)
         return msgspec.structs.replace(found, start=found.start or own.pruned_model_path or None)
 
     def optimiser_name(self, spec: Spec) -> str:
