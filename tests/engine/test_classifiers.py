@@ -103,8 +103,8 @@ def test_an_action_without_a_results_folder_writes_into_that_of_its_job(
 
 
 def test_channels_are_removed_as_the_specification_says() -> None:
-    from runners.engine.classification.pruning import weakest
-    from runners.engine.classification.settings import Pruning
+    from runners.engine.core.pruning import weakest
+    from runners.engine.core.tf1 import Pruning
 
     one = torch.tensor([4.0, 1.0, 3.0, 0.5])[:, None]
     other = torch.tensor([0.1, 2.0, 0.2, 0.1])[:, None]
@@ -123,13 +123,14 @@ def test_channels_are_removed_as_the_specification_says() -> None:
 @pytest.mark.parametrize("name", ["resnet_18", "mobilenet_v2", "efficientnet_b0", "vgg_16", "googlenet", "squeezenet"])
 def test_a_pruned_model_is_built_again_from_its_shapes(name: str) -> None:
     pytest.importorskip("torch_pruning")
-    from runners.engine.classification import pruning
     from runners.engine.classification.backbones import Classifier
+    from runners.engine.core import pruning
+    from runners.engine.core.tf1 import Pruning
 
     images = torch.randn(1, 3, 64, 64)
     model = Classifier(name, 3, 5, 0.1).eval()
     before = pruning.cost(model, images)
-    shapes = pruning.prune(model, images, settings.Pruning(threshold=0.9, min_num_filters=8), model.head)
+    shapes = pruning.prune(model, images, Pruning(threshold=0.9, min_num_filters=8), [model.head])
     again = Classifier(name, 3, 5, 0.1).eval()
     pruning.reshape(again, shapes)
     again.load_state_dict(model.state_dict())

@@ -11,6 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from runners.engine import capabilities  # noqa: E402
 from runners.engine.core.trainer import Trainer  # noqa: E402
 from runners.engine.run import main  # noqa: E402
 from taod.catalogue.specfiles.emit import protobuf_text  # noqa: E402
@@ -110,3 +111,30 @@ def test_an_exported_detector_scores_as_its_checkpoint_and_draws_what_it_finds(n
     labels = [path.read_text() for path in (tmp_path / "found/labels").glob("*.txt")]
     assert len(drawn) == len(labels) == 8
     assert any(labels)
+
+
+@pytest.mark.parametrize("network", [name for name in detectors.CHOSEN if "prune" in capabilities.OFFERS[name].actions])
+def test_a_pruned_detector_is_trained_again_and_deployed(network: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch_pruning")
+    detector = Detector(network, tmp_path, images=8, epochs=1, side=32)
+    assert detector.run("train", "train") == 0
+    weights = tmp_path / "train" / detector.weights
+    assert detector.run("prune", "pruned", model=weights, pruning_threshold=0.9, min_num_filters=8) == 0
+    detector.document["training_config"]["pruned_model_path"] = str(tmp_path / "pruned/model.pth")
+    config = next(
+        detector.document[name]
+        for name in detector.document
+        if name in ("ssd_config", "retinanet_config", "yolov3_config", "yolov4_config")
+    )
+    config["nlayers"] = 18
+    assert detector.run("retrain", "unlike") == 1
+    assert "is a pruned model with backbone resnet_10" in (tmp_path / "unlike/status.json").read_text()
+    config["nlayers"] = 10
+    assert detector.run("retrain", "again") == 0
+
+    whole, small = detector.checkpoint("train"), detector.checkpoint("again")
+    counts = [sum(value.numel() for value in one["model"].values()) for one in (whole, small)]
+    assert small["frame"]["pruned"] and counts[1] < counts[0]
+    again = tmp_path / "again" / detector.weights
+    assert detector.run("evaluate", "scored", model_path=again) == 0
+    assert detector.run("export", "export", model=again, output_file=tmp_path / "model.onnx") == 0

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import torch
 from torch import nn
 
-from runners.engine import checkpoint
-from runners.engine.classification import pruning, settings
+from runners.engine.classification import settings
 from runners.engine.classification.backbones import Classifier
 from runners.engine.classification.data import ImageSet, Labelled
 from runners.engine.classification.images import Images, in_classes
 from runners.engine.classification.pipeline import Pipeline
 from runners.engine.classification.score import ClassScore, ClassWriter, Task
 from runners.engine.classification.scoring import Score
-from runners.engine.classification.settings import Augment, Pruning, Shape, Split
+from runners.engine.classification.settings import Augment, Shape, Split
 from runners.engine.classification.table import Table
-from runners.engine.core import answers, optimise
+from runners.engine.core import optimise, pruning
 from runners.engine.core.loading import Samples
 from runners.engine.core.network import Frame, Loss, Network, Plan, Recipe
 from runners.engine.core.pixels import scaled
-from runners.engine.errors import SpecError
 from runners.engine.spec import convert
 from taod.documents import Document
 
@@ -50,8 +48,6 @@ class ClassFrame(Frame, frozen=True, kw_only=True):
     method: str
     """How images are resized."""
     centre: bool
-    pruned: dict[str, list[int]] = {}  # noqa: RUF012  copied by msgspec
-    """Shapes of the tensors that a prune changed."""
 
     def fixed(self) -> Document:
         found = super().fixed()
@@ -76,7 +72,6 @@ class Classifying(Network[S, ClassFrame, Labelled]):
     checkpoint_name = "weights/model_epoch_{epoch}.pth"
     output_names = ("logits",)
     verb = "classified"
-    own_actions: ClassVar[Mapping[str, str]] = {"prune": "runners.engine.classification.prune"}
 
     @abstractmethod
     def shape(self, spec: S) -> Shape: ...
@@ -105,9 +100,6 @@ class Classifying(Network[S, ClassFrame, Labelled]):
     def kpis(self, scores: list[Score], *, training: bool) -> dict[str, float]:
         """The KPIs by the names of the tool."""
 
-    @abstractmethod
-    def pruning(self, spec: S) -> Pruning: ...
-
     def topk(self, spec: S) -> Sequence[int]:
         return (1,)
 
@@ -130,7 +122,6 @@ class Classifying(Network[S, ClassFrame, Labelled]):
             blue_first=blue_first,
             method=training.augment.method,
             centre=training.augment.centre,
-            pruned=self._pruned(recipe.resume or recipe.start, shape),
         )
         steps = settings.training_steps(training.augment, shape.height, shape.width)
         samples: Samples[Labelled] = ImageSet(found, self._pipeline(steps, frame))
@@ -148,7 +139,6 @@ class Classifying(Network[S, ClassFrame, Labelled]):
     def build(self, frame: ClassFrame) -> nn.Module:
         shape = frame.shape
         model = Classifier(shape.backbone, shape.channels, len(frame.classes), shape.dropout)
-        pruning.reshape(model, frame.pruned)
         model.set_norms(shape.norms.momentum, shape.norms.epsilon)
         model.freeze(shape.freeze_blocks, norms=shape.freeze_bn)
         return model
@@ -205,21 +195,13 @@ class Classifying(Network[S, ClassFrame, Labelled]):
         steps = settings.evaluation_steps(frame.shape.height, frame.shape.width, frame.method, centre=frame.centre)
         return {"mean": frame.mean, "std": frame.std, "channels": order, "pipeline": steps, "tasks": frame.tasks}
 
-    def _pruned(self, path: str | None, shape: Shape) -> dict[str, list[int]]:
-        """The shapes that a training takes over from weights of a pruned model of this network."""
-        if not path or not path.endswith(".pth") or not Path(path).is_file():
-            return {}
-        content = checkpoint.load_any(Path(path))
-        if not isinstance(content, dict) or content.get("network") != self.name:
-            return {}
-        found = answers.frame_of(self, Path(path), content)
-        theirs, ours = ((one.backbone, one.channels) for one in (found.shape, shape))
-        if found.pruned and theirs != ours:
-            raise SpecError(
-                f"{path} is a pruned {theirs[0]} with {theirs[1]} channels; the specification asks for {ours[0]} with "
-                f"{ours[1]}: set the pruned model's backbone and channels."
-            )
-        return found.pruned
+    def prunable(self, model: nn.Module, frame: ClassFrame) -> tuple[nn.Module, list[nn.Module]]:
+        assert isinstance(model, Classifier)
+        pruning.check_backbone(frame.shape.backbone)
+        return model, [model.head]
+
+    def shape_of(self, frame: ClassFrame) -> Document:
+        return {"backbone": frame.shape.backbone, "channels": frame.shape.channels}
 
     def _pipeline(self, steps: list[Document], frame: ClassFrame) -> Pipeline:
         grey: list[Document] = [{"type": "RandomGrayscale", "gray_prob": 1.0}] if frame.shape.channels == 1 else []

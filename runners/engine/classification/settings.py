@@ -8,13 +8,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from runners.engine.core.tf1 import NotNegative, PrunedByOptions, Share
 from runners.engine.errors import SpecError
-from runners.engine.spec import CommandLine
 from taod.documents import Document
 
-Positive = Annotated[int, Meta(ge=1)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-NotNegative = Annotated[float, Meta(ge=0)]
 Rate = Annotated[float, Meta(gt=0)]
 
 PIPELINE = (
@@ -144,40 +141,10 @@ def checked(found: Shape, field: str) -> Shape:
     return found
 
 
-class Pruning(msgspec.Struct, frozen=True):
-    """A channel is kept where its norm, divided by the largest one or by the norm of all of its layer, is over the
-    threshold."""
-
-    normalizer: Literal["max", "L2"] = "max"
-    equalization_criterion: Literal["union", "intersection", "arithmetic_mean", "geometric_mean"] = "union"
-    """How layers whose channels are added to each other decide together."""
-    granularity: Positive = 8
-    """The channels of a layer are a multiple of that."""
-    threshold: Share = 0.1
-    min_num_filters: Positive = 16
-    excluded_layers: tuple[str, ...] = ()
-
-
-class Tf1Spec(CommandLine, frozen=True, kw_only=True):
+class Tf1Spec(PrunedByOptions, frozen=True, kw_only=True):
     """What the documents of classification_tf1 and multitask_classification have in common."""
 
     model_config: Tf1Model = Tf1Model()
-    normalizer: Literal["max", "L2"] = "max"
-    equalization_criterion: Literal["union", "intersection", "arithmetic_mean", "geometric_mean"] = "union"
-    pruning_granularity: Positive = 8
-    pruning_threshold: Share = 0.1
-    min_num_filters: Positive = 16
-    excluded_layers: str = ""
-
-    def pruning(self) -> Pruning:
-        return Pruning(
-            self.normalizer,
-            self.equalization_criterion,
-            self.pruning_granularity,
-            self.pruning_threshold,
-            self.min_num_filters,
-            tuple(name.strip() for name in self.excluded_layers.split(",") if name.strip()),
-        )
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from runners.engine import checkpoint
+from runners.engine.core import pruning
 from runners.engine.core.loading import Feed
 from runners.engine.core.network import Arrays, F, Network, S, T
 from runners.engine.core.pixels import layout, to_device
@@ -68,7 +69,7 @@ def from_checkpoint(network: Network[S, F, T], source: Path) -> tuple[F, nn.Modu
     """The frame and the model of a checkpoint; the moving average of the weights where it has one."""
     content = checkpoint.load(source)
     frame = frame_of(network, source, content)
-    model = network.adapt(network.build(frame), content, frame)
+    model = pruning.reshape(network.build(frame), frame.pruned)
     state = content["model"]
     if "average" in content:
         prefix = "module."

@@ -15,6 +15,7 @@ from torch import nn
 
 from runners.engine.core.loading import Samples
 from runners.engine.core.optimise import Schedule
+from runners.engine.core.tf1 import Pruning
 from taod.documents import Document
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     data: Document = {}
     """Digest of the samples, batch size, seed: a position within an epoch means something only where all agree."""
     spec: Document = {}
+    pruned: dict[str, list[int]] = {}
+    """Shapes of the tensors that a prune changed."""
 
     def fixed(self) -> Document:
         """What must be equal for a training to be resumed, by name."""
@@ -213,9 +216,18 @@ class Network(ABC, Generic[S, F, T]):
     def check_export(self, spec: S, frame: F) -> None:
         """Raise SpecError for an export that does not fit the model."""
 
-    def adapt(self, model: nn.Module, content: Document, frame: F) -> nn.Module:
-        """The model as a checkpoint has it, where pruning changed its shape."""
-        return model
+    def pruning(self, spec: S) -> Pruning:
+        """What a prune is asked to do, of a network that has the action."""
+        raise NotImplementedError
+
+    def prunable(self, model: nn.Module, frame: F) -> tuple[nn.Module, list[nn.Module]]:
+        """What an example is passed through to find which layers depend on each other, and the layers whose outputs
+        stay. Raises SpecError for a model that cannot be pruned."""
+        raise NotImplementedError
+
+    def shape_of(self, frame: F) -> Document:
+        """What a training from a pruned model must have in common with it, by name."""
+        return {}
 
     @abstractmethod
     def input_size(self, frame: F) -> tuple[int, int, int]:

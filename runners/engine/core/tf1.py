@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from runners.engine.core.offer import QUEUES, TRACKERS
+from runners.engine.spec import CommandLine
 
 Positive = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -92,6 +93,7 @@ class TrainingConfig(msgspec.Struct, frozen=True):
     early_stopping: EarlyStopping | None = None
     resume_model_path: str | None = None
     pretrain_model_path: str | None = None
+    pruned_model_path: str | None = None
     model_ema: bool = False
 
 
@@ -104,3 +106,38 @@ TRAINING_CONFIG: Mapping[str, str] = {
     "training_config.early_stopping.monitor": "the loss of the training is monitored",
 }
 """Parameters of `TrainingConfig` without effect → why."""
+
+
+class Pruning(msgspec.Struct, frozen=True):
+    """A channel is kept where its norm, divided by the largest one or by the norm of all of its layer, is over the
+    threshold."""
+
+    normalizer: Literal["max", "L2"] = "max"
+    equalization_criterion: Literal["union", "intersection", "arithmetic_mean", "geometric_mean"] = "union"
+    """How layers whose channels are added to each other decide together."""
+    granularity: Positive = 8
+    """The channels of a layer are a multiple of that."""
+    threshold: Share = 0.1
+    min_num_filters: Positive = 16
+    excluded_layers: tuple[str, ...] = ()
+
+
+class PrunedByOptions(CommandLine, frozen=True, kw_only=True):
+    """The options of the tools' prune."""
+
+    normalizer: Literal["max", "L2"] = "max"
+    equalization_criterion: Literal["union", "intersection", "arithmetic_mean", "geometric_mean"] = "union"
+    pruning_granularity: Positive = 8
+    pruning_threshold: Share = 0.1
+    min_num_filters: Positive = 16
+    excluded_layers: str = ""
+
+    def pruning(self) -> Pruning:
+        return Pruning(
+            self.normalizer,
+            self.equalization_criterion,
+            self.pruning_granularity,
+            self.pruning_threshold,
+            self.min_num_filters,
+            tuple(name.strip() for name in self.excluded_layers.split(",") if name.strip()),
+        )

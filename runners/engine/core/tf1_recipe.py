@@ -31,7 +31,7 @@ def recipe(config: TrainingConfig, *, seed: int, gpus: int, mixed: bool, validat
         patience=stop.patience if stop else None,
         monitor="loss",
         resume=config.resume_model_path or None,
-        start=config.pretrain_model_path or None,
+        start=config.pretrain_model_path or config.pruned_model_path or None,
         gpus=gpus,
         resume_field="training_config.resume_model_path",
         start_field="training_config.pretrain_model_path",

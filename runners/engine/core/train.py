@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from runners.engine import checkpoint
-from runners.engine.core import distributed, state, weights
+from runners.engine.core import distributed, prune, pruning, state, weights
 from runners.engine.core.answers import of_model
 from runners.engine.core.distributed import Group, Processes
 from runners.engine.core.images import Unreadable
@@ -93,7 +93,11 @@ def arrange(
     if len(plan.samples) < 2:
         raise DataError(f"{plan.samples.path(0)} is a single image; training needs at least two.")
     data = {"digest": plan.samples.digest(), "batch": recipe.batch * group.size, "seed": recipe.seed}
-    plan = msgspec.structs.replace(plan, frame=msgspec.structs.replace(plan.frame, data=data, spec=run.document))
+    home = Home.below(run.results, network.checkpoint_name, recipe.resume_field)
+    older = [str(path) for _, path in home.there(Path(recipe.resume).parent)] if recipe.resume else []
+    pruned = prune.shapes_of(network, plan.frame, [recipe.resume, *older, recipe.start])
+    frame = msgspec.structs.replace(plan.frame, data=data, spec=run.document, pruned=pruned)
+    plan = msgspec.structs.replace(plan, frame=frame)
     feed = Feed(
         plan.samples,
         batch=recipe.batch,
@@ -103,7 +107,7 @@ def arrange(
         steps=recipe.steps,
         group=group,
     )
-    model = network.build(plan.frame)
+    model = pruning.reshape(network.build(plan.frame), plan.frame.pruned)
     if recipe.start:
         said = weights.start(model, Path(recipe.start), recipe.start_field, strict=recipe.strict_start)
         log.info("Starting from %s: %s", recipe.start, said)
@@ -121,7 +125,6 @@ def arrange(
     validation = None
     if plan.validation is not None:
         validation = Feed(plan.validation, batch=recipe.batch, workers=recipe.workers)
-    home = Home.below(run.results, network.checkpoint_name, recipe.resume_field)
     home.folder.mkdir(parents=True, exist_ok=True)
     return Prepared(network, spec, plan, home, trainer, feed, validation, group)
 

@@ -183,6 +183,7 @@ class AnchoredNetwork(Tf1Detection[S]):
     """ssd or retinanet."""
 
     name: ClassVar[Kind]
+    shaped_by = ("backbone", "classes", "ratios", "two_boxes", "width", "depth", "scales_a_level")
 
     def augmentation(self, spec: S) -> SsdAugmentation:
         return spec.augmentation_config

@@ -154,6 +154,10 @@ class AnchorDetector(Detecting):
         scores, codes = self.heads(self.neck.levels(images))
         return scores, codes
 
+    def last(self) -> list[nn.Module]:
+        branches = [*self.heads.scores, *self.heads.codes]
+        return [branch[-1] for branch in branches if isinstance(branch, nn.Sequential)]
+
     def losses(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
         """Loss of classes and of boxes, each by the number of matched anchors of the batch."""
         scores, codes = self.predict(images)

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from runners.engine.core import pruning
 from runners.engine.core.loading import Samples
 from runners.engine.core.network import Arrays, Frame, Loss, Network, Plan
 from runners.engine.detection import metrics, nms, outputs
@@ -60,6 +61,8 @@ class Detection(Network[S, DetectionFrame, Batch]):
     probe_names: ClassVar[tuple[str, ...]] = nms.PROBES
     checkpoint_name = "weights/model_epoch_{epoch}.pth"
     verb = "searched for objects"
+    shaped_by: ClassVar[tuple[str, ...]] = ("backbone", "classes")
+    """Fields of the frame's `model` that the shapes of its weights depend on."""
 
     @abstractmethod
     def build(self, frame: DetectionFrame) -> Detecting: ...
@@ -93,6 +96,14 @@ class Detection(Network[S, DetectionFrame, Batch]):
     def probing(self, deployed: nn.Module) -> nn.Module:
         assert isinstance(deployed, nms.Selecting)
         return nms.Probing(deployed)
+
+    def prunable(self, model: nn.Module, frame: DetectionFrame) -> tuple[nn.Module, list[nn.Module]]:
+        assert isinstance(model, Detecting)
+        pruning.check_backbone(str(frame.model["backbone"]))
+        return nms.Predicting(model), model.last()
+
+    def shape_of(self, frame: DetectionFrame) -> Document:
+        return {name: frame.model[name] for name in self.shaped_by}
 
     def input_size(self, frame: DetectionFrame) -> tuple[int, int, int]:
         return 3, frame.height, frame.width

@@ -127,6 +127,14 @@ class Detecting(nn.Module):
         [n, m, classes]."""
         raise NotImplementedError
 
+    def predict(self, images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """What the last layers answer for normalised images."""
+        raise NotImplementedError
+
+    def last(self) -> list[nn.Module]:
+        """The layers whose outputs `predict` returns."""
+        raise NotImplementedError
+
     def losses(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
         """The parts of the loss, each a mean over the batch."""
         raise NotImplementedError
@@ -134,6 +142,17 @@ class Detecting(nn.Module):
     def forward(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
         """`losses`, as a wrapper for several processes calls it."""
         return self.losses(images, targets)
+
+
+class Predicting(nn.Module):
+    """A detector whose forward pass is `predict`."""
+
+    def __init__(self, detector: Detecting) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        return self.detector.predict(images)
 
 
 class Target(NamedTuple):

@@ -15,6 +15,8 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "evaluate": (*TRAINING, *_MODULES, "onnxruntime"),
     "export": (*EXPORT, *_MODULES),
     "inference": (*TRAINING, *_MODULES, "onnxruntime"),
+    "prune": (*TRAINING, *_MODULES, "torch_pruning"),
+    "retrain": (*TRAINING, *_MODULES),
 }
 
 _KEY = "the engine encrypts nothing"
@@ -27,6 +29,7 @@ _TF1_WITHOUT_EFFECT: Mapping[str, str] = {
     "results_dir": _PLACE,
     "experiment_spec_file": _PLACE,
     "experiment_spec": _PLACE,
+    "experiment_spec_path": _PLACE,
     "initial_epoch": "a resumed training continues from its checkpoint",
     "use_multiprocessing": QUEUES,
     **TRAINING_CONFIG,
@@ -57,19 +60,16 @@ _TF1_WITHOUT_EFFECT: Mapping[str, str] = {
     "force_ptq": ENGINE,
 }
 
-_TF1_REJECTED: Mapping[str, str] = {
-    "training_config.enable_qat": QAT,
-    "training_config.pruned_model_path": "the engine does not prune detectors",
-}
+_TF1_REJECTED: Mapping[str, str] = {"training_config.enable_qat": QAT}
 
 _TF1_ONLY: Mapping[str, tuple[object, ...]] = {"data_type": ("fp32",)}
 
 
-def tf1(spec: type[Common], similar: str) -> Offer:
+def tf1(spec: type[Common], similar: str, *, prunes: bool = True) -> Offer:
     """The offer of a detector of the TF1 tools. `similar`: what its model is, and how the tool's differs."""
     return Offer(
         spec=spec,
-        actions=ACTIONS,
+        actions={name: modules for name, modules in ACTIONS.items() if prunes or name not in ("prune", "retrain")},
         without_effect=_TF1_WITHOUT_EFFECT,
         rejected=_TF1_REJECTED,
         only=_TF1_ONLY,

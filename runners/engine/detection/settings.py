@@ -9,9 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from runners.engine.core.tf1 import NotNegative, Positive, Share, TrainingConfig, Weighted
+from runners.engine.core.tf1 import NotNegative, Positive, PrunedByOptions, Share, TrainingConfig, Weighted
 from runners.engine.errors import SpecError
-from runners.engine.spec import CommandLine
 
 
 class Mapped(msgspec.Struct, frozen=True):
@@ -76,7 +75,7 @@ class SsdAugmentation(msgspec.Struct, frozen=True):
     image_mean: list[Weighted] = []
 
 
-class Common(CommandLine, frozen=True, kw_only=True):
+class Common(PrunedByOptions, frozen=True, kw_only=True):
     """What the specifications of ssd, retinanet and the YOLO networks have in common."""
 
     random_seed: int = 42
@@ -86,6 +85,8 @@ class Common(CommandLine, frozen=True, kw_only=True):
     eval_config: EvalConfig = EvalConfig()
     label_dir: str | None = None
     threshold: Share = 0.3
+    resume_model_weights: str | None = None
+    """ssd and dssd: a checkpoint of this training, or the weights that it starts from."""
 
 
 class AnchorConfig(msgspec.Struct, frozen=True):

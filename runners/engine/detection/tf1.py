@@ -11,7 +11,7 @@ from torch import nn
 
 from runners.engine.core import optimise, tf1_recipe
 from runners.engine.core.network import Loss, Plan, Recipe, Score
-from runners.engine.core.tf1 import Weighted
+from runners.engine.core.tf1 import Pruning, Weighted
 from runners.engine.data.boxes import Source
 from runners.engine.detection import samples
 from runners.engine.detection.data import Batch, DetectionSamples
@@ -86,7 +86,7 @@ class Tf1Detection(Detection[S]):
             validation = self.fitted(samples.read(_sources(config.validation_data_sources, where), classes), frame)
         return Plan(
             frame=frame,
-            recipe=self.recipe(spec),
+            recipe=self.recipe(spec, run),
             samples=self.augmented(train, frame, self.transform(spec, mean)),
             validation=validation,
             about=f"{frame.model.get('backbone', '')} at {frame.width}x{frame.height}, {len(frame.classes)} classes",
@@ -95,14 +95,22 @@ class Tf1Detection(Detection[S]):
     def augmented(self, train: list[Sample], frame: DetectionFrame, transform: Transform) -> DetectionSamples:
         return DetectionSamples(train, frame.fit, transform, grey=frame.grey)
 
-    def recipe(self, spec: S) -> Recipe:
-        return tf1_recipe.recipe(
+    def recipe(self, spec: S, run: Run) -> Recipe:
+        found = tf1_recipe.recipe(
             spec.training_config,
             seed=spec.random_seed,
             gpus=spec.gpus or 1,
             mixed=spec.use_amp,
             validation_interval=spec.eval_config.validation_period_during_training,
         )
+        named = spec.resume_model_weights
+        if not named:
+            return found
+        own = Path(named).is_relative_to(run.results)
+        return msgspec.structs.replace(found, **({"resume": named} if own else {"start": named}))
+
+    def pruning(self, spec: S) -> Pruning:
+        return spec.pruning()
 
     def loss(self, model: nn.Module, data: Batch, plan: Plan[DetectionFrame, Batch], step: int) -> Loss:
         found = super().loss(model, data, plan, step)
@@ -118,7 +126,7 @@ class Tf1Detection(Detection[S]):
         return Nms(config.confidence_threshold, config.clustering_iou_threshold, config.top_k)
 
     def checkpoint(self, spec: S, action: str) -> tuple[str | None, str]:
-        return (spec.model, "model") if action == "export" else (spec.model_path, "model_path")
+        return (spec.model, "model") if action in ("export", "prune") else (spec.model_path, "model_path")
 
     def onnx_file(self, spec: S) -> str | None:
         return spec.output_file

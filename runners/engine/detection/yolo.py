@@ -135,6 +135,9 @@ class Yolo(Detecting):
             dim=1,
         )
 
+    def last(self) -> list[nn.Module]:
+        return list(self.heads)
+
     def boxes(self, found: torch.Tensor) -> torch.Tensor:
         """Predictions as edges in pixels."""
         centre = (found[..., :2].sigmoid() * (1 + self.extend) - self.extend / 2 + self.cells) * self.strides

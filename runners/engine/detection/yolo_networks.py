@@ -184,7 +184,7 @@ class YoloNetwork(Tf1Detection[S]):
     """yolo_v3, yolo_v4 or yolo_v4_tiny."""
 
     name: ClassVar[Kind]
-
+    shaped_by = ("backbone", "classes", "anchors", "activation", "depth")
     keeps_aspect = True
 
     def augmentation(self, spec: S) -> YoloAugmentation:

@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Meta
 
 from runners.engine.classification import offers
-from runners.engine.classification.settings import LrConfig, NotNegative, Optimizer, Positive, Tf1Spec
+from runners.engine.classification.settings import LrConfig, Optimizer, Tf1Spec
 from runners.engine.core.offer import ENGINE, QUEUES, TRACKERS
-from runners.engine.core.tf1 import Weighted
+from runners.engine.core.tf1 import NotNegative, Positive, Weighted
 
 
 class Regularisation(msgspec.Struct, frozen=True):

@@ -11,10 +11,11 @@ from runners.engine.classification.keras import optimiser, schedule
 from runners.engine.classification.network import ClassFrame, Classifying, Training, folders, single
 from runners.engine.classification.score import Task
 from runners.engine.classification.scoring import Score
-from runners.engine.classification.settings import Augment, Pruning, Shape, Split
+from runners.engine.classification.settings import Augment, Shape, Split
 from runners.engine.core import state
 from runners.engine.core.network import Recipe
 from runners.engine.core.optimise import CLIP
+from runners.engine.core.tf1 import Pruning
 from runners.engine.networks.classification_tf1.capabilities import Spec
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ import msgspec
 from msgspec import Meta
 
 from runners.engine.classification import offers, settings
-from runners.engine.classification.settings import Norms, NotNegative, Positive, Pruning, Rate, Shape, Share
+from runners.engine.classification.settings import Norms, Rate, Shape
 from runners.engine.core.offer import QAT, QUEUES, TRACKERS, Offer
+from runners.engine.core.tf1 import NotNegative, Positive, Pruning, Share
 from runners.engine.spec import convert
 from taod.documents import Document
 

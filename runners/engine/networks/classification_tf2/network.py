@@ -17,7 +17,6 @@ from runners.engine.classification.settings import (
     Augment,
     Cosine,
     LrConfig,
-    Pruning,
     RmsProp,
     Sgd,
     Shape,
@@ -28,6 +27,7 @@ from runners.engine.classification.settings import (
 from runners.engine.core import state
 from runners.engine.core.network import Recipe
 from runners.engine.core.optimise import CLIP
+from runners.engine.core.tf1 import Pruning
 from runners.engine.errors import SpecError
 from runners.engine.networks.classification_tf2 import capabilities
 from runners.engine.networks.classification_tf2.capabilities import CATALOGUE_CLASSES, Optimisation, Rates, Spec

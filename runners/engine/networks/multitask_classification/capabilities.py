@@ -19,17 +19,13 @@ class Dataset(msgspec.Struct, frozen=True):
     val_csv_path: str | None = None
 
 
-class Training(TrainingConfig, frozen=True):
-    pruned_model_path: str | None = None
-
-
 class Spec(Tf1Spec, frozen=True, kw_only=True):
     """The whole document."""
 
     random_seed: Annotated[int, Meta(ge=0)] = 42
     model_config: Tf1Model = Tf1Model(n_layers=10, input_image_size="3,80,60")
     dataset_config: Dataset = Dataset()
-    training_config: Training = Training()
+    training_config: TrainingConfig = TrainingConfig()
     img_root: str | None = None
     target_csv: str | None = None
     """The last two of confmat."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
 from runners.engine.classification import settings, table
@@ -12,10 +11,11 @@ from runners.engine.classification.images import Images, loose
 from runners.engine.classification.network import ClassFrame, Classifying, Training
 from runners.engine.classification.score import Task
 from runners.engine.classification.scoring import Score
-from runners.engine.classification.settings import Augment, Pruning, Shape, Split
+from runners.engine.classification.settings import Augment, Shape, Split
 from runners.engine.classification.table import Table
 from runners.engine.core import tf1_recipe
 from runners.engine.core.network import Recipe
+from runners.engine.core.tf1 import Pruning
 from runners.engine.networks.multitask_classification.capabilities import Spec
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ class Multitask(Classifying[Spec]):
         )
 
     def recipe(self, spec: Spec, run: Run) -> Recipe:
-        own = spec.training_config
-        found = tf1_recipe.recipe(own, seed=spec.random_seed, gpus=spec.gpus or 1, mixed=spec.use_amp)
-        return msgspec.structs.replace(found, start=found.start or own.pruned_model_path or None)
+        return tf1_recipe.recipe(spec.training_config, seed=spec.random_seed, gpus=spec.gpus or 1, mixed=spec.use_amp)
 
     def optimiser_name(self, spec: Spec) -> str:
         return spec.training_config.optimizer.name

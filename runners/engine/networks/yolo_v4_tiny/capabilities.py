@@ -17,4 +17,5 @@ class Spec(Yolo, frozen=True, kw_only=True):
 OFFER = offers.tf1(
     Spec,
     "a pyramid on timm's cs3darknet_s or another backbone; the tool's CSPDarkNet-tiny is narrower",
+    prunes=False,
 )

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 import torch
 from torch import nn
 
-from runners.engine.classification.settings import Pruning
+from runners.engine.core.tf1 import Pruning
 from runners.engine.errors import SpecError
 
 Shapes = dict[str, list[int]]
@@ -34,17 +35,34 @@ def cost(model: nn.Module, example: torch.Tensor) -> Cost:
     return Cost(int(parameters), int(operations))
 
 
-def prune(model: nn.Module, example: torch.Tensor, wanted: Pruning, head: nn.Module) -> Shapes:
-    """Remove channels; the outputs of `head` stay. Raises SpecError for a layer that does not exist."""
+def check_backbone(name: str) -> None:
+    """Raise SpecError for a backbone that cannot be pruned."""
+    if name.startswith("cspdarknet"):
+        raise SpecError(
+            f"The model is a {name}, which the engine does not prune: torch-pruning does not follow the halves that it "
+            "joins; use another backbone."
+        )
+
+
+def prune(
+    model: nn.Module,
+    example: torch.Tensor,
+    wanted: Pruning,
+    heads: Sequence[nn.Module],
+    traced: nn.Module | None = None,
+) -> Shapes:
+    """Remove channels; the outputs of `heads` stay. `traced` passes the example through the model where its own
+    `forward` does not. Raises SpecError for a layer that does not exist."""
     import torch_pruning
 
+    model.requires_grad_(True)  # dependencies are read off the graph of gradients
     modules = dict(model.named_modules())
     unknown = [name for name in wanted.excluded_layers if name not in modules]
     if unknown:
         raise SpecError(f"excluded_layers names '{unknown[0]}', which the model does not have.")
-    ignored = [head, *(modules[name] for name in wanted.excluded_layers)]
+    ignored = [*heads, *(modules[name] for name in wanted.excluded_layers)]
     before = {name: value.shape for name, value in model.state_dict().items()}
-    graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example)
+    graph = torch_pruning.DependencyGraph().build_dependency(traced or model, example_inputs=example)
     for group in graph.get_all_groups(ignored_layers=ignored, root_module_types=[nn.Conv2d]):
         kernels = [
             step.dep.target.module.weight
@@ -84,8 +102,11 @@ def _strength(norms: torch.Tensor, wanted: Pruning) -> torch.Tensor:
     return norms / whole.clamp(min=1e-12)
 
 
-def reshape(model: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
-    """Give tensors the shapes that pruning left them; they are zero until weights are loaded."""
+M = TypeVar("M", bound=nn.Module)
+
+
+def reshape(model: M, shapes: Mapping[str, Sequence[int]]) -> M:
+    """The model with its tensors in the shapes that pruning left them; they are zero until weights are loaded."""
     for name, module in model.named_modules():
         there = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
         own = {key: (old, shapes[f"{name}.{key}"]) for key, old in there if f"{name}.{key}" in shapes}
@@ -105,3 +126,4 @@ def reshape(model: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
             module.num_features = len(module.weight)
         elif isinstance(module, nn.Linear):
             module.out_features, module.in_features = module.weight.shape
+    return model
