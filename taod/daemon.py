@@ -43,6 +43,8 @@ CANCEL_ALL = signal.SIGUSR2
 """Signal: cancel every job, and exit when no run is left."""
 SHUTDOWN_S = 3
 """Seconds for open requests to finish when the server stops."""
+ACCEPTED_AT_ONCE = 32
+"""Connections that one turn of the event loop accepts."""
 KEEP_ALIVE_S = 12
 """Longer than clients keep idle connections (httpx: 5 s), so that no request uses a connection being closed."""
 
@@ -125,7 +127,7 @@ class _Server(uvicorn.Server):
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._services.closing.set()
+        self._services.end_streams()
         await super().shutdown(sockets)
 
 
@@ -164,7 +166,8 @@ def serve(config: Config, announce: Callable[[DaemonInfo, Services], None]) -> i
         gc.collect()
         gc.freeze()  # Objects created so far stay: exclude them from later collections.
         try:
-            server.run(sockets=[listener])
+            # libuv accepts one connection in a turn of the loop, for each socket: a burst would make others wait.
+            server.run(sockets=[listener, *(listener.dup() for _ in range(ACCEPTED_AT_ONCE - 1))])
         finally:
             root.daemon_file.unlink(missing_ok=True)
             listener.close()
@@ -182,6 +185,7 @@ def _uvicorn_config(app: Litestar, connections: Connections) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
         timeout_keep_alive=KEEP_ALIVE_S,
     )
