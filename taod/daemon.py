@@ -13,6 +13,7 @@ import logging.handlers
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -43,6 +44,8 @@ CANCEL_ALL = signal.SIGUSR2
 """Signal: cancel every job, and exit when no run is left."""
 SHUTDOWN_S = 3
 """Seconds for open requests to finish when the server stops."""
+SWITCH_S = 0.001
+"""Longest time for which one thread computes while the event loop waits."""
 ACCEPTED_AT_ONCE = 32
 """Connections that one turn of the event loop accepts."""
 KEEP_ALIVE_S = 12
@@ -159,6 +162,8 @@ def serve(config: Config, announce: Callable[[DaemonInfo, Services], None]) -> i
             log.info("serving %s from %s", info.url, root.path)
             announce(info, services)
 
+        # A thread that computes may hold the interpreter only shortly: a request waits for it several times.
+        sys.setswitchinterval(SWITCH_S)
         server = _Server(_uvicorn_config(create_app(services), connections), services, ready)
         # uvicorn raises the signal that stopped it again at its end, when nothing is left to stop.
         for number in (signal.SIGINT, signal.SIGTERM):
