@@ -217,7 +217,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._limits.turns.take(self.owner, _lane(cycle.scope), _Request(self, cycle, app))
 
     def start_cycle(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Answer a request whose turn has come."""
+        """Start to answer a request."""
         super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:

@@ -1,6 +1,6 @@
 """Starts work in fair turns: a client that asks for much at once delays itself, and others hardly.
 
-The event loop runs everything that is ready before it looks at new input again: without turns, one request behind a
+The event loop runs everything that is ready before it reads new input: without turns, one request behind a
 burst of 2,000 waits for all of them.
 """
 
