@@ -13,7 +13,6 @@ import logging.handlers
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -44,10 +43,6 @@ CANCEL_ALL = signal.SIGUSR2
 """Signal: cancel every job, and exit when no run is left."""
 SHUTDOWN_S = 3
 """Seconds for open requests to finish when the server stops."""
-SWITCH_S = 0.001
-"""Longest time for which one thread computes while the event loop waits."""
-ACCEPTED_AT_ONCE = 32
-"""Connections that one turn of the event loop accepts."""
 KEEP_ALIVE_S = 12
 """Longer than clients keep idle connections (httpx: 5 s), so that no request uses a connection being closed."""
 
@@ -130,7 +125,7 @@ class _Server(uvicorn.Server):
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._services.end_streams()
+        self._services.closing.set()
         await super().shutdown(sockets)
 
 
@@ -162,8 +157,6 @@ def serve(config: Config, announce: Callable[[DaemonInfo, Services], None]) -> i
             log.info("serving %s from %s", info.url, root.path)
             announce(info, services)
 
-        # A thread that computes may hold the interpreter only shortly: a request waits for it several times.
-        sys.setswitchinterval(SWITCH_S)
         server = _Server(_uvicorn_config(create_app(services), connections), services, ready)
         # uvicorn raises the signal that stopped it again at its end, when nothing is left to stop.
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -171,8 +164,7 @@ def serve(config: Config, announce: Callable[[DaemonInfo, Services], None]) -> i
         gc.collect()
         gc.freeze()  # Objects created so far stay: exclude them from later collections.
         try:
-            # libuv accepts one connection in a turn of the loop, for each socket: a burst would make others wait.
-            server.run(sockets=[listener, *(listener.dup() for _ in range(ACCEPTED_AT_ONCE - 1))])
+            server.run(sockets=[listener])
         finally:
             root.daemon_file.unlink(missing_ok=True)
             listener.close()
@@ -190,7 +182,6 @@ def _uvicorn_config(app: Litestar, connections: Connections) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
         timeout_keep_alive=KEEP_ALIVE_S,
     )

@@ -4,6 +4,7 @@ of them in part behind others, some images empty. The classes differ in shape an
 from __future__ import annotations
 
 import json
+import math
 import tarfile
 from pathlib import Path
 
@@ -43,9 +44,9 @@ def write(folder: Path, count: int, seed: int) -> Path:
                     "image_id": number,
                     "category_id": CLASSES.index(name) + 1,
                     "bbox": [float(left), float(top), float(width), float(height)],
-                    "area": float(width * height),
+                    "area": float(width * height) * {"circle": math.pi / 4, "square": 1.0, "triangle": 0.5}[name],
                     "iscrowd": 0,
-                    "segmentation": [],
+                    "segmentation": [_outline(name, box)],
                 }
             )
         image.save(folder / "images" / f"{number:04d}.png")
@@ -55,6 +56,21 @@ def write(folder: Path, count: int, seed: int) -> Path:
     document = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "annotations.json").write_text(json.dumps(document))
     return folder
+
+
+def _outline(name: str, box: tuple[float, float, float, float]) -> list[float]:
+    """The polygon of a shape: x, y, x, y, …"""
+    left, top, right, bottom = map(float, box)
+    middle, centre = (left + right) / 2, (top + bottom) / 2
+    if name == "square":
+        return [left, top, right, top, right, bottom, left, bottom]
+    if name == "triangle":
+        return [middle, top, right, bottom, left, bottom]
+    turns = [2 * math.pi * step / 24 for step in range(24)]
+    points = [
+        (middle + (right - left) / 2 * math.cos(turn), centre + (bottom - top) / 2 * math.sin(turn)) for turn in turns
+    ]
+    return [value for point in points for value in point]
 
 
 def pack(folder: Path, *, coco: bool, images_only: bool = False) -> Path:

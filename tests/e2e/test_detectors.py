@@ -65,7 +65,7 @@ async def test_a_detector_learns_survives_an_interruption_and_is_deployed(
             network_arch=network, name="shapes", train_datasets=[train], eval_dataset=held_out, inference_dataset=unseen
         )
     )
-    epochs = 14 if network == "yolo_v3" else EPOCHS  # it has a single positive anchor an object
+    epochs = detectors.EPOCHS.get(network, EPOCHS) if detectors.EVERY else EPOCHS
     default = (await client.specs.schema("model", model.id, "train"))["default"]
     await client.specs.save("model", model.id, "train", merge(default, detectors.changes(network, epochs)))
 

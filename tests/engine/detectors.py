@@ -10,6 +10,8 @@ from taod.catalogue.schema.merge import merge, over_default
 from taod.documents import Document
 from tests.e2e import shapes
 
+_LEAST = 160
+"""The smallest side of inputs that the specification of faster_rcnn has."""
 _SIDES = {"output_width": shapes.SIDE, "output_height": shapes.SIDE}
 _SCALES = "[0.18,0.26,0.38,0.5,0.65,0.8,0.95]"
 _ANCHORED = {
@@ -37,11 +39,30 @@ OWN: dict[str, Document] = {
     },
     "yolo_v4": {**_YOLO, "yolov4_config": _THREE},
     "yolo_v4_tiny": {**_YOLO, "yolov4_config": {"mid_anchor_shape": _SMALL, "big_anchor_shape": _BIG}},
+    "faster_rcnn": {
+        "augmentation_config": {
+            "preprocessing": {"output_image_width": _LEAST, "output_image_height": _LEAST},
+            "spatial_augmentation": {"zoom_min": 0.8, "zoom_max": 1.2, "translate_max_x": 8, "translate_max_y": 8},
+        },
+        "model_config": {
+            "arch": "resnet:10", "freeze_bn": False, "roi_mini_batch": 32,
+            "input_image_config": {
+                "size_height_width": {"width": _LEAST, "height": _LEAST}, "image_scaling_factor": 58,
+            },
+            "anchor_box_config": {"scale": [32, 48, 72], "ratio": [1]},
+        },
+        "training_config": {
+            "learning_rate": {"soft_start": {"base_lr": 0.02, "start_lr": 0.002}}, "gt_as_roi": True,
+            "rpn_pre_nms_top_N": 200, "rpn_nms_max_boxes": 60, "rpn_mini_batch": 64,
+        },
+    },
 }  # fmt: skip
 """What each network needs for images of that size."""
 
 EVERY = "TAOD_EVERY_NETWORK" in os.environ
 """Whether slow tests run all networks, longer, instead of one; `make test-engine` sets it."""
+EPOCHS = {"yolo_v3": 14, "faster_rcnn": 4}
+"""Those that need another number than the rest: yolo_v3 has a single positive anchor an object."""
 CHOSEN = tuple(OWN) if EVERY else ("ssd",)
 
 
@@ -53,18 +74,34 @@ def changes(network: str, epochs: int) -> Document:
         "dataset_config": {"target_class_mapping": [{"key": name, "value": name} for name in shapes.CLASSES]},
         "training_config": {
             "batch_size_per_gpu": 4, "num_epochs": epochs, "checkpoint_interval": epochs,
-            "learning_rate": {"soft_start_annealing_schedule": schedule},
             "regularizer": {"type": "__NO_REG__", "weight": 3e-11},
         },
-        "eval_config": {"validation_period_during_training": epochs},
     }  # fmt: skip
+    if network == "faster_rcnn":
+        common["evaluation_config"] = {"validation_period_during_training": epochs}
+    else:
+        common["eval_config"] = {"validation_period_during_training": epochs}
+        common["training_config"]["learning_rate"] = {"soft_start_annealing_schedule": schedule}
     return merge(common, OWN[network])
 
 
-def document(network: str, epochs: int, train: Path, held_out: Path) -> Document:
-    """The whole specification of a training, for the engine itself."""
+def document(network: str, epochs: int, train: Path, held_out: Path, side: int) -> Document:
+    """The whole specification of a training, for the engine itself; inputs of `side` where the network has them."""
     found: Document = merge(over_default(of(network), "train", {}), changes(network, epochs))
-    for field, folder in (("data_sources", train), ("validation_data_sources", held_out)):
-        source = {"image_directory_path": f"{folder}/images", "label_directory_path": f"{folder}/labels"}
-        found["dataset_config"][field] = [source]
+    first, second = ({"image_directory_path": f"{folder}/images", "label_directory_path": f"{folder}/labels"}
+                     for folder in (train, held_out))  # fmt: skip
+    found["dataset_config"]["data_sources"] = [first]
+    if network == "faster_rcnn":
+        found["dataset_config"]["validation_data_source"] = second
+        found["dataset_config"].pop("validation_fold", None)
+        return found
+    found["dataset_config"]["validation_data_sources"] = [second]
+    found["augmentation_config"] |= {"output_width": side, "output_height": side}
     return found
+
+
+def inference(network: str, images: Path) -> Document:
+    """Overrides of an inference that draws nearly all that it finds."""
+    if network == "faster_rcnn":
+        return {"inference_config.images_dir": images, "inference_config.bbox_visualize_threshold": 0.01}
+    return {"image_dir": images, "threshold": 0.01}

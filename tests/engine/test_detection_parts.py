@@ -16,6 +16,7 @@ from runners.engine.core import vision  # noqa: E402
 from runners.engine.detection import anchors, metrics, nms, outputs, samples  # noqa: E402
 from runners.engine.detection import transforms as T  # noqa: E402
 from runners.engine.detection.metrics import Detections, Truth  # noqa: E402
+from runners.engine.detection.settings import SpatialAugmentation  # noqa: E402
 from runners.engine.errors import DataError  # noqa: E402
 from taod.datasets.formats import kitti  # noqa: E402
 
@@ -142,8 +143,9 @@ def _extent(image) -> list[float]:
         T.Stretch(80, 90),
         T.Letterbox(64, 64),
         T.CropJitter(0.15),
+        T.Warp(SpatialAugmentation(zoom_min=0.7, zoom_max=1.1, translate_max_x=5, translate_max_y=4)),
     ],
-    ids=["flip", "stretch", "letterbox", "jitter"],
+    ids=["flip", "stretch", "letterbox", "jitter", "warp"],
 )
 def test_boxes_stay_on_what_they_enclose(transform):
     for seed in range(12):

@@ -28,8 +28,8 @@ class Detector:
     def __init__(self, network: str, root: Path, images: int, epochs: int, side: int = shapes.SIDE) -> None:
         self.network, self.root = network, root
         self.held_out = shapes.write(root / "val", 8, 2)
-        self.document = detectors.document(network, epochs, shapes.write(root / "train", images, 1), self.held_out)
-        self.document["augmentation_config"] |= {"output_width": side, "output_height": side}
+        train = shapes.write(root / "train", images, 1)
+        self.document = detectors.document(network, epochs, train, self.held_out, side)
         self.weights = f"weights/model_epoch_{epochs}.pth"
 
     def run(self, action: str, results: str, **options: object) -> int:
@@ -102,7 +102,7 @@ def test_an_exported_detector_scores_as_its_checkpoint_and_draws_what_it_finds(n
     assert detector.run("export", "export", model=weights, output_file=onnx) == 0
     assert detector.run("evaluate", "again", model_path=onnx) == 0
     images = detector.held_out / "images"
-    assert detector.run("inference", "found", model_path=weights, image_dir=images, threshold=0.01) == 0
+    assert detector.run("inference", "found", model_path=weights, **detectors.inference(network, images)) == 0
 
     name = "mean average precision"
     assert detector.metrics("evaluated")[name] > 0

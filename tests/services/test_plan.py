@@ -52,8 +52,8 @@ class House:
         )
         self.user = self.store.users.add("local").id
 
-    async def prepare(self, job: JobRecord) -> Command:
-        return await self.commands.prepare(self.commands.resolve(job))
+    def prepare(self, job: JobRecord) -> Command:
+        return self.commands.prepare(self.commands.resolve(job))
 
     def dataset(self, name: str, state: str = "ready") -> str:
         record = DatasetRecord(
@@ -92,11 +92,11 @@ def house(tmp_path):
     house.store.close()
 
 
-async def test_a_training_gets_its_spec_its_folders_and_its_command(house) -> None:
+def test_a_training_gets_its_spec_its_folders_and_its_command(house) -> None:
     train, val = house.dataset("train"), house.dataset("val")
     house.model(train_datasets=[train], eval_dataset=val)
     job = house.job("train")
-    command = await house.prepare(job)
+    command = house.prepare(job)
     folder = house.root.job(job.id)
     assert command.argv[:2] == ["classification_pyt", "train"]
     assert (command.network, command.image, command.secrets) == ("classification_pyt", "tlt-pytorch", ["very secret"])
@@ -112,21 +112,21 @@ async def test_a_training_gets_its_spec_its_folders_and_its_command(house) -> No
     assert not list(folder.path.glob(".*"))
 
 
-async def test_a_child_gets_the_weights_of_its_parent(house) -> None:
+def test_a_child_gets_the_weights_of_its_parent(house) -> None:
     house.model(eval_dataset=house.dataset("val"))
     train = house.job("train")
     weights = house.root.job(train.id).results / "train" / "epoch_2.pth"
     evaluate = house.job("evaluate", train.id)
     with pytest.raises(BadRequest, match="the parent train j-train left no weights in"):
-        await house.prepare(evaluate)
+        house.prepare(evaluate)
     weights.parent.mkdir(parents=True)
     weights.write_bytes(b"w")
-    await house.prepare(evaluate)
+    house.prepare(evaluate)
     (spec,) = house.root.job(evaluate.id).path.glob("*.yaml")
     assert str(weights) in spec.read_text()
 
 
-async def test_a_job_waits_for_missing_data_by_name(house) -> None:
+def test_a_job_waits_for_missing_data_by_name(house) -> None:
     train, val = house.dataset("train"), house.dataset("late", state="empty")
     house.model(train_datasets=[train], eval_dataset=val)
     job = house.job("train")
@@ -139,7 +139,7 @@ async def test_a_job_waits_for_missing_data_by_name(house) -> None:
     house.store.datasets.update(val, state="ready")
     assert house.commands.unready(job) is None
     with pytest.raises(BadRequest, match="the data of dataset 'late' is not at"):
-        await house.prepare(job)
+        house.prepare(job)
 
 
 def test_a_job_waits_for_a_conversion_which_does_not_wait_for_itself(house) -> None:
@@ -170,7 +170,7 @@ def test_a_file_is_replaced_atomically(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(("checkpoint", "expected"), [("latest", "epoch_3.pth"), ("best", "epoch_2.pth")])
-async def test_the_checkpoint_to_use_is_a_setting(house, checkpoint, expected) -> None:
+def test_the_checkpoint_to_use_is_a_setting(house, checkpoint, expected) -> None:
     val = house.dataset("val")
     house.model(train_datasets=[house.dataset("train")], eval_dataset=val)
     train = house.job("train")
@@ -182,5 +182,5 @@ async def test_the_checkpoint_to_use_is_a_setting(house, checkpoint, expected) -
     house.store.jobs.save_result(train.id, Result(kpi=[losses]))
     house.commands._best = checkpoint == "best"
     job = house.job("evaluate", parent=train.id)
-    await house.prepare(job)
+    house.prepare(job)
     assert f"checkpoint: {results / expected}" in (house.root.job(job.id).path / "spec.yaml").read_text()

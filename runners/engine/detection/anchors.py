@@ -41,10 +41,30 @@ def grid(
     return torch.cat([centre - half, centre + half], dim=-1).reshape(-1, 4)
 
 
+def scaled(stride: int, scale: float, count: int, ratios: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+    """(width, height) in pixels of a pyramid's level as EfficientDet has them: `count` sizes from `scale` strides in
+    geometric steps up to twice that, each in the ratios, which are factors across and down."""
+    return [
+        (stride * scale * 2 ** (step / count) * across, stride * scale * 2 ** (step / count) * down)
+        for step in range(count)
+        for across, down in ratios
+    ]
+
+
 def coder(variances: Sequence[float]) -> BoxCoder:
     """Offsets of centres by anchor sides and logarithms of sides, divided by the variances (x, y, width, height)."""
     x, y, width, height = (1 / value for value in variances)
     return BoxCoder(weights=(x, y, width, height))
+
+
+def decode(codes: torch.Tensor, boxes: torch.Tensor, coder: BoxCoder) -> torch.Tensor:
+    """Boxes [..., 4] of the codes [..., 4] that `coder` gives relative to boxes [..., 4]."""
+    sides = boxes[..., 2:] - boxes[..., :2]
+    centres = boxes[..., :2] + sides / 2
+    offsets = codes / codes.new_tensor(coder.weights)
+    middle = offsets[..., :2] * sides + centres
+    half = offsets[..., 2:].clamp(max=coder.bbox_xform_clip).exp() * sides / 2
+    return torch.cat([middle - half, middle + half], dim=-1)
 
 
 def match(boxes: torch.Tensor, anchors: torch.Tensor, positive: float, negative: float) -> torch.Tensor:

@@ -18,6 +18,7 @@ _NAMED = {
     "mobilenet_v1": "mobilenetv1_100",
     "mobilenet_v2": "mobilenetv2_100",
     "efficientnet_b0": "efficientnet_b0",
+    "efficientnet_b1": "efficientnet_b1",
     "vgg_16": "vgg16_bn",
     "vgg_19": "vgg19_bn",
 }

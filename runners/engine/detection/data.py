@@ -47,6 +47,7 @@ class Item(NamedTuple):
     truth: Truth
     place: Place
     id: int
+    masks: torch.Tensor | None = None
 
 
 class DetectionSamples:
@@ -97,7 +98,7 @@ class DetectionSamples:
     def collate(self, samples: list[Item]) -> Batch:
         return Batch(
             torch.stack([one.boxed.image for one in samples]),
-            [Target(one.boxed.boxes, one.boxed.labels) for one in samples],
+            [Target(one.boxed.boxes, one.boxed.labels, one.masks) for one in samples],
             [one.truth for one in samples],
             [one.place for one in samples],
             [one.id for one in samples],

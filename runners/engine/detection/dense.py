@@ -206,13 +206,7 @@ class AnchorDetector(Detecting):
         return self._decode(codes), chances
 
     def _decode(self, codes: torch.Tensor) -> torch.Tensor:
-        weights = codes.new_tensor(self._coder.weights)
-        sides = self.anchors[:, 2:] - self.anchors[:, :2]
-        centres = self.anchors[:, :2] + sides / 2
-        offsets = codes / weights
-        middle = offsets[..., :2] * sides + centres
-        half = offsets[..., 2:].clamp(max=self._coder.bbox_xform_clip).exp() * sides / 2
-        boxes = torch.cat([middle - half, middle + half], dim=-1)
+        boxes = anchors.decode(codes, self.anchors, self._coder)
         if self._clip is not None:
             height, width = self._clip
             boxes = boxes.clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]))

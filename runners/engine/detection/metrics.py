@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -14,21 +14,29 @@ MOST = 100
 """Detections of an image that COCO counts."""
 
 
+Rle = dict[str, Any]
+"""A mask as pycocotools has it: `size` (height, width) and packed `counts`."""
+
+
 class Detections(msgspec.Struct, frozen=True):
-    """What a detector found in an image: boxes [n, 4] as edges in pixels of the image, scores [n], classes [n]."""
+    """What a detector found in an image: boxes [n, 4] as edges in pixels of the image, scores [n], classes [n]; masks
+    where it finds them."""
 
     boxes: np.ndarray
     scores: np.ndarray
     classes: np.ndarray
+    masks: list[Rle] = []
 
 
 class Truth(msgspec.Struct, frozen=True):
-    """The objects of an image: boxes [n, 4], classes, which are crowds, and areas as COCO counts them."""
+    """The objects of an image: boxes [n, 4], classes, which are crowds, and areas as COCO counts them; masks where they
+    are read."""
 
     boxes: np.ndarray
     classes: np.ndarray
     crowd: np.ndarray
     areas: np.ndarray
+    masks: list[Rle] = []
 
 
 def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -107,42 +115,30 @@ COCO_KPIS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "ARmax1", "ARmax10", "AR
 """pycocotools' twelve values in its order."""
 
 
-def coco(truths: list[Truth], found: list[Detections], names: list[str]) -> tuple[dict[str, float], dict[str, float]]:
-    """The twelve values of COCO's evaluation, and AP of each class. Values that the data do not define are -1."""
+def coco(
+    truths: list[Truth], found: list[Detections], names: list[str], *, masks: bool = False
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The twelve values of COCO's evaluation of boxes, or of `masks`, and AP of each class. Values that the data do not
+    define are -1."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    images = [{"id": number} for number in range(1, len(truths) + 1)]
-    annotations = [
-        {
-            "id": 0,
-            "image_id": number,
-            "category_id": int(index) + 1,
-            "bbox": _sized(box),
-            "area": float(area),
-            "iscrowd": int(crowd),
-        }
-        for number, truth in enumerate(truths, 1)
-        for box, index, crowd, area in zip(truth.boxes, truth.classes, truth.crowd, truth.areas, strict=True)
-    ]
-    for number, annotation in enumerate(annotations, 1):
-        annotation["id"] = number
     results = [
-        {"image_id": number, "category_id": int(index) + 1, "bbox": _sized(box), "score": float(score)}
-        for number, detections in enumerate(found, 1)
-        for box, score, index in zip(detections.boxes, detections.scores, detections.classes, strict=True)
+        {"image_id": number, "category_id": int(index) + 1, "score": float(score)} | _shape(box, masks, one, place)
+        for number, one in enumerate(found, 1)
+        for place, (box, score, index) in enumerate(zip(one.boxes, one.scores, one.classes, strict=True))
     ]
     if not results:
         return dict.fromkeys(COCO_KPIS, 0.0), dict.fromkeys(names, 0.0)
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
         truth.dataset = {
-            "images": images,
-            "annotations": annotations,
+            "images": [{"id": number, **_size(one)} for number, one in enumerate(truths, 1)],
+            "annotations": _annotations(truths, masks),
             "categories": [{"id": number, "name": name} for number, name in enumerate(names, 1)],
         }
         truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(results), "bbox")
+        evaluation = COCOeval(truth, truth.loadRes(results), "segm" if masks else "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -152,6 +148,30 @@ def coco(truths: list[Truth], found: list[Detections], names: list[str]) -> tupl
         defined = precision[:, :, index][precision[:, :, index] > -1]
         each[name] = float(defined.mean()) if len(defined) else -1.0
     return dict(zip(COCO_KPIS, map(float, evaluation.stats), strict=True)), each
+
+
+def _annotations(truths: list[Truth], masks: bool) -> list[dict[str, Any]]:
+    found = [
+        {
+            "image_id": number,
+            "category_id": int(truth.classes[place]) + 1,
+            "area": float(truth.areas[place]),
+            "iscrowd": int(truth.crowd[place]),
+            "bbox": _sized(box),
+        }
+        | ({"segmentation": truth.masks[place]} if masks else {})
+        for number, truth in enumerate(truths, 1)
+        for place, box in enumerate(truth.boxes)
+    ]
+    return [{"id": number, **one} for number, one in enumerate(found, 1)]
+
+
+def _size(truth: Truth) -> dict[str, int]:
+    return dict(zip(("height", "width"), truth.masks[0]["size"], strict=True)) if truth.masks else {}
+
+
+def _shape(box: np.ndarray, masks: bool, found: Detections, place: int) -> dict[str, Any]:
+    return {"segmentation": found.masks[place]} if masks else {"bbox": _sized(box)}
 
 
 def _sized(box: np.ndarray) -> list[float]:

@@ -135,7 +135,7 @@ class Detection(Network[S, DetectionFrame, Batch]):
 
 def detections(outputs: Arrays, row: int, place: Place) -> Detections:
     """The detections of an image of a batch in pixels of its file."""
-    count, boxes, scores, classes = outputs
+    count, boxes, scores, classes = outputs[:4]
     number = int(np.reshape(count[row], -1)[0])
     return Detections(place.back(boxes[row, :number]), scores[row, :number], classes[row, :number].astype(int))
 
@@ -219,14 +219,19 @@ class DetectionWriter:
             place.mkdir(parents=True, exist_ok=True)
 
     def add(self, path: str, outputs_: Arrays, data: Batch, place: int) -> None:
-        found = detections([array[None] for array in outputs_], 0, data.places[place])
-        sure = found.scores >= self._confidence
-        found = Detections(found.boxes[sure], found.scores[sure], found.classes[sure])
+        every = self.found(outputs_, data, place)
+        sure = every.scores >= self._confidence
+        kept = [mask for mask, one in zip(every.masks, sure, strict=False) if one]
+        found = Detections(every.boxes[sure], every.scores[sure], every.classes[sure], kept)
         names, name = self._frame.classes, Path(path)
         with Image.open(path) as image:
             outputs.annotated(image, found, names).save(self._images / f"{name.stem}.png")
         (self._labels / f"{name.stem}.txt").write_text(outputs.kitti_lines(found, names), encoding="utf-8")
         self._results += outputs.results(data.ids[place], found, self._frame.ids)
+
+    def found(self, outputs_: Arrays, data: Batch, place: int) -> Detections:
+        """All detections of an image."""
+        return detections([array[None] for array in outputs_], 0, data.places[place])
 
     def close(self, whole: bool) -> None:
         if whole:

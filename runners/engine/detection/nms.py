@@ -58,6 +58,7 @@ PROBES = ("candidate_boxes", "candidate_scores")
 """What NMS chooses from, which an export compares with torch: of boxes with nearly equal scores NMS keeps one or the
 other."""
 
+Candidates = tuple[torch.Tensor, torch.Tensor]
 Rows = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
@@ -108,21 +109,21 @@ class Selecting(nn.Module):
 
 
 class Probing(nn.Module):
-    """A detector with its NMS: images to `OUTPUTS` and `PROBES`."""
+    """A detector with its NMS: images to `OUTPUTS` and what the detector is compared by."""
 
     def __init__(self, selecting: Selecting) -> None:
         super().__init__()
         self.selecting = selecting
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        boxes, scores = self.selecting.detector.detect(images)
-        return (*self.selecting.select(boxes, scores), boxes, scores)
+        boxes, scores, *probes = self.selecting.detector.probe(images)
+        return (*self.selecting.select(boxes, scores), *probes)
 
 
 class Detecting(nn.Module):
     """A model that detects."""
 
-    def detect(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def detect(self, images: torch.Tensor) -> Candidates:
         """The candidates of normalised images [n, 3, height, width]: boxes [n, m, 4] as edges in pixels, scores
         [n, m, classes]."""
         raise NotImplementedError
@@ -134,6 +135,11 @@ class Detecting(nn.Module):
     def last(self) -> list[nn.Module]:
         """The layers whose outputs `predict` returns."""
         raise NotImplementedError
+
+    def probe(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The candidates, and what an export compares with torch: the candidates again."""
+        boxes, scores = self.detect(images)
+        return boxes, scores, boxes, scores
 
     def losses(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
         """The parts of the loss, each a mean over the batch."""
@@ -156,7 +162,9 @@ class Predicting(nn.Module):
 
 
 class Target(NamedTuple):
-    """The objects of an image: boxes [n, 4] and labels [n]."""
+    """The objects of an image: boxes [n, 4] and labels [n]; where masks are learnt, uint8 [n, side, side] within their
+    boxes, up to 254 inside, all of an unknown one 255."""
 
     boxes: torch.Tensor
     labels: torch.Tensor
+    masks: torch.Tensor | None = None

@@ -18,15 +18,34 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "prune": (*TRAINING, *_MODULES, "torch_pruning"),
     "retrain": (*TRAINING, *_MODULES),
 }
+UNPRUNED = {name: modules for name, modules in ACTIONS.items() if name not in ("prune", "retrain")}
 
 _KEY = "the engine encrypts nothing"
 _PLACE = "the daemon sets it"
 
-_TF1_WITHOUT_EFFECT: Mapping[str, str] = {
+EXPORTED: Mapping[str, str] = {
     "version": "it names the tool's own format",
     "verbose": "the log has one level",
     "key": _KEY,
     "results_dir": _PLACE,
+    "gen_ds_config": ENGINE,
+    "engine_file": ENGINE,
+    "max_workspace_size": ENGINE,
+    "min_batch_size": ENGINE,
+    "opt_batch_size": ENGINE,
+    "max_batch_size": ENGINE,
+    "static_batch_size": "the batch of the ONNX model is dynamic",
+    "target_opset": "the exporter's own opset is used",
+    "strict_type_constraints": ENGINE,
+    "batches": ENGINE,
+    "cal_image_dir": ENGINE,
+    "cal_cache_file": ENGINE,
+    "cal_data_file": ENGINE,
+    "force_ptq": ENGINE,
+}
+"""Options of the TF1 tools' command lines without effect."""
+
+_TF1_WITHOUT_EFFECT: Mapping[str, str] = {
     "experiment_spec_file": _PLACE,
     "experiment_spec": _PLACE,
     "experiment_spec_path": _PLACE,
@@ -44,20 +63,7 @@ _TF1_WITHOUT_EFFECT: Mapping[str, str] = {
     "eval_config.visualize_pr_curve": "no curve is drawn",
     "nms_config.infer_nms_score_bits": "scores are float32",
     "nms_config.force_on_cpu": "NMS runs where the model runs",
-    "gen_ds_config": ENGINE,
-    "engine_file": ENGINE,
-    "max_workspace_size": ENGINE,
-    "min_batch_size": ENGINE,
-    "opt_batch_size": ENGINE,
-    "max_batch_size": ENGINE,
-    "static_batch_size": "the batch of the ONNX model is dynamic",
-    "target_opset": "the exporter's own opset is used",
-    "strict_type_constraints": ENGINE,
-    "batches": ENGINE,
-    "cal_image_dir": ENGINE,
-    "cal_cache_file": ENGINE,
-    "cal_data_file": ENGINE,
-    "force_ptq": ENGINE,
+    **EXPORTED,
 }
 
 _TF1_REJECTED: Mapping[str, str] = {"training_config.enable_qat": QAT}
@@ -69,7 +75,7 @@ def tf1(spec: type[Common], similar: str, *, prunes: bool = True) -> Offer:
     """The offer of a detector of the TF1 tools. `similar`: what its model is, and how the tool's differs."""
     return Offer(
         spec=spec,
-        actions={name: modules for name, modules in ACTIONS.items() if prunes or name not in ("prune", "retrain")},
+        actions=ACTIONS if prunes else UNPRUNED,
         without_effect=_TF1_WITHOUT_EFFECT,
         rejected=_TF1_REJECTED,
         only=_TF1_ONLY,

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import msgspec
 from PIL import Image, ImageDraw
+from pycocotools import mask as coco_masks
 
 from runners.engine.data.boxes import class_name
-from runners.engine.detection.metrics import Detections
+from runners.engine.detection.metrics import Detections, Rle
+
+MASKED = 110
+"""How much of 255 a mask hides."""
 
 
 def colours(count: int) -> list[tuple[int, int, int]]:
@@ -21,9 +25,12 @@ def colours(count: int) -> list[tuple[int, int, int]]:
 
 
 def annotated(image: Image.Image, found: Detections, names: Sequence[str]) -> Image.Image:
-    """A copy of the image with each box in its class's colour, its class and score above it."""
-    image = image.convert("RGB")
-    draw, palette = ImageDraw.Draw(image), colours(len(names))
+    """A copy of the image with each box in its class's colour, its class and score above it, and its mask over it."""
+    image, palette = image.convert("RGB"), colours(len(names))
+    for mask, index in zip(found.masks, found.classes, strict=False):
+        over = Image.fromarray(coco_masks.decode(mask) * MASKED)
+        image.paste(palette[int(index)], mask=over)
+    draw = ImageDraw.Draw(image)
     line = max(1, round(min(image.size) / 200))
     for box, score, index in zip(found.boxes, found.scores, found.classes, strict=True):
         left, top, right, bottom = map(float, box)
@@ -42,13 +49,14 @@ def kitti_lines(found: Detections, names: Sequence[str]) -> str:
     )
 
 
-class Result(msgspec.Struct, frozen=True):
-    """A detection as COCO's results have it: `bbox` is left, top, width, height."""
+class Result(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A detection as COCO's results have it: `bbox` is left, top, width, height; `segmentation` its mask."""
 
     image_id: int
     category_id: int
     bbox: list[float]
     score: float
+    segmentation: Rle | None = None
 
 
 def results(image_id: int, found: Detections, ids: Sequence[int]) -> list[Result]:
@@ -59,8 +67,9 @@ def results(image_id: int, found: Detections, ids: Sequence[int]) -> list[Result
             ids[int(index)],
             [float(box[0]), float(box[1]), float(box[2] - box[0]), float(box[3] - box[1])],
             float(score),
+            found.masks[place] if found.masks else None,
         )
-        for box, score, index in zip(found.boxes, found.scores, found.classes, strict=True)
+        for place, (box, score, index) in enumerate(zip(found.boxes, found.scores, found.classes, strict=True))
     ]
 
 

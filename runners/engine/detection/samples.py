@@ -12,9 +12,9 @@ import numpy as np
 
 from runners.engine.data.boxes import SHOWN, Source, sorted_out
 from runners.engine.detection.metrics import Truth
-from runners.engine.errors import DataError
+from runners.engine.errors import DataError, SpecError
 from taod.datasets.formats import coco, kitti
-from taod.datasets.formats.segments import Annotated, Numbered
+from taod.datasets.formats.segments import Annotated, Numbered, Segmentation, segmentation_of
 from taod.datasets.formats.types import Label, image_paths
 
 log = logging.getLogger("engine")
@@ -32,6 +32,7 @@ class Sample(msgspec.Struct, frozen=True):
     crowd: list[bool] = []
     areas: list[float] = []
     """As the labels have them, else of the boxes."""
+    segmentations: list[Segmentation | None] = []
 
 
 class Classes(msgspec.Struct, frozen=True):
@@ -58,6 +59,15 @@ def mapped(mapping: dict[str, str]) -> Classes:
     names = sorted({target.lower() for target in mapping.values()})
     sources = {source.lower(): names.index(target.lower()) for source, target in mapping.items()}
     return Classes(names, sources, list(range(1, len(names) + 1)), folded=True)
+
+
+def check_classes(own: Classes, trained: Classes) -> None:
+    """Raise SpecError for a mapping whose classes are not the model's."""
+    if own.names != trained.names:
+        raise SpecError(
+            f"dataset_config.target_class_mapping has the classes {', '.join(own.names)}, the model "
+            f"{', '.join(trained.names)}; map to the model's."
+        )
 
 
 def categories(source: Source) -> Classes:
@@ -88,6 +98,12 @@ def kitti_source(root: Path) -> Source:
     raise DataError(f"{root} has neither labels/ (KITTI) nor annotations.json (COCO); the engine reads no TFRecords.")
 
 
+def coco_source(root: Path, labels: str | None = None) -> Source:
+    """Images and annotations of a dataset; `labels` where a specification names the file."""
+    file = Path(labels) if labels else root / "annotations.json"
+    return Source("COCO", file.parent / "images", file)
+
+
 def read(sources: Iterable[Source], classes: Classes, *, crowds: bool = True) -> list[Sample]:
     """The samples of all sources, images without objects included. Wrong labels are reported and left out.
 
@@ -105,6 +121,7 @@ def read(sources: Iterable[Source], classes: Classes, *, crowds: bool = True) ->
                 str(source.images / item.image),
                 item.image,
                 item.id if isinstance(item, Numbered) else len(samples) + 1,
+                [],
                 [],
                 [],
                 [],
@@ -138,6 +155,7 @@ def _add(sample: Sample, label: Label, classes: Classes, other: Counter[str], *,
     sample.classes.append(index)
     sample.crowd.append(crowd)
     area = label.area if isinstance(label, Annotated) else None
+    sample.segmentations.append(segmentation_of(label))
     sample.areas.append(label.box.width * label.box.height if area is None else area)
 
 

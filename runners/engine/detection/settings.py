@@ -75,6 +75,29 @@ class SsdAugmentation(msgspec.Struct, frozen=True):
     image_mean: list[Weighted] = []
 
 
+class SpatialAugmentation(msgspec.Struct, frozen=True):
+    """Of faster_rcnn and detectnet_v2: translations in pixels of the input, the angle in radians. Without a
+    probability nothing is rotated."""
+
+    hflip_probability: Share = 0.5
+    vflip_probability: Share = 0.0
+    zoom_min: Annotated[float, Meta(gt=0)] = 1.0
+    zoom_max: Annotated[float, Meta(gt=0)] = 1.0
+    translate_max_x: NotNegative = 0.0
+    translate_max_y: NotNegative = 0.0
+    rotate_rad_max: NotNegative = 0.0
+    rotate_probability: Share = 0.0
+
+
+class ColorAugmentation(msgspec.Struct, frozen=True):
+    """Of faster_rcnn and detectnet_v2: the shift's deviation of the full scale, the hue in degrees."""
+
+    color_shift_stddev: Share = 0.0
+    hue_rotation_max: Annotated[float, Meta(ge=0, le=360)] = 0.0
+    saturation_shift_max: Share = 0.0
+    contrast_scale_max: Share = 0.0
+
+
 class Common(PrunedByOptions, frozen=True, kw_only=True):
     """What the specifications of ssd, retinanet and the YOLO networks have in common."""
 

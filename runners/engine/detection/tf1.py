@@ -25,7 +25,7 @@ from runners.engine.detection.settings import (
     YoloAugmentation,
 )
 from runners.engine.detection.transforms import Transform
-from runners.engine.errors import DataError, SpecError
+from runners.engine.errors import DataError
 from runners.engine.run import Run
 from runners.engine.spec import convert, lookup
 
@@ -39,15 +39,6 @@ class Tf1Detection(Detection[S]):
 
     def classes(self, spec: S) -> Classes:
         return samples.mapped(spec.dataset_config.mapping)
-
-    def mean(self, given: list[Weighted]) -> tuple[float, float, float]:
-        """Mean a channel, red first; `image_mean` names them by their letters, `l` for grey."""
-        values = {one.key: one.value for one in given}
-        grey = values.get("l")
-        red, green, blue = (
-            values.get(key, grey if grey is not None else own) for key, own in zip("rgb", MEAN, strict=True)
-        )
-        return red, green, blue
 
     @abstractmethod
     def augmentation(self, spec: S) -> SsdAugmentation | YoloAugmentation: ...
@@ -66,7 +57,7 @@ class Tf1Detection(Detection[S]):
     def plan(self, spec: S, run: Run) -> Plan[DetectionFrame, Batch]:
         own, config = self.augmentation(spec), spec.dataset_config
         classes = self.classes(spec)
-        mean = self.mean(own.image_mean)
+        mean = mean_of(own.image_mean)
         frame = DetectionFrame(
             classes=classes.names,
             ids=classes.ids,
@@ -79,11 +70,11 @@ class Tf1Detection(Detection[S]):
             keeps_aspect=self.keeps_aspect,
             model=msgspec.to_builtins(self.described(spec, len(classes.names))),
         )
-        train = samples.read(_sources(config.data_sources, "dataset_config.data_sources"), classes)
+        train = samples.read(sources(config.data_sources, "dataset_config.data_sources"), classes)
         validation = None
         if config.validation_data_sources:
             where = "dataset_config.validation_data_sources"
-            validation = self.fitted(samples.read(_sources(config.validation_data_sources, where), classes), frame)
+            validation = self.fitted(samples.read(sources(config.validation_data_sources, where), classes), frame)
         return Plan(
             frame=frame,
             recipe=self.recipe(spec, run),
@@ -113,11 +104,7 @@ class Tf1Detection(Detection[S]):
         return spec.pruning()
 
     def loss(self, model: nn.Module, data: Batch, plan: Plan[DetectionFrame, Batch], step: int) -> Loss:
-        found = super().loss(model, data, plan, step)
-        kind = str(lookup(plan.frame.spec, "training_config.regularizer.type") or "").strip("_")
-        weight = float(lookup(plan.frame.spec, "training_config.regularizer.weight") or 0.0)
-        added = optimise.penalty(model, kind, weight)
-        return found if added is None else found._replace(total=found.total + added)
+        return regularised(super().loss(model, data, plan, step), model, plan.frame)
 
     def nms(self, spec: S, frame: DetectionFrame) -> Nms:
         """Of the action's specification; of the training's where an action has none."""
@@ -140,15 +127,11 @@ class Tf1Detection(Detection[S]):
                 raise DataError("image_dir is not set; give the model an inference dataset.")
             return samples.unlabelled(Path(spec.image_dir))
         own = self.classes(spec)
-        if own.names != classes.names:
-            raise SpecError(
-                f"dataset_config.target_class_mapping has the classes {', '.join(own.names)}, the model "
-                f"{', '.join(classes.names)}; map to the model's."
-            )
+        samples.check_classes(own, classes)
         if spec.image_dir and spec.label_dir:
             found = [Source("KITTI", Path(spec.image_dir), Path(spec.label_dir))]
         else:
-            found = _sources(spec.dataset_config.validation_data_sources, "dataset_config.validation_data_sources")
+            found = sources(spec.dataset_config.validation_data_sources, "dataset_config.validation_data_sources")
         return samples.read(found, own)
 
     def score(self, spec: S, frame: DetectionFrame, *, training: bool) -> Score[Batch]:
@@ -160,7 +143,25 @@ class Tf1Detection(Detection[S]):
         return DetectionWriter(folder, frame, spec.threshold)
 
 
-def _sources(given: list[DataSource], field: str) -> list[Source]:
+def mean_of(given: list[Weighted]) -> tuple[float, float, float]:
+    """Mean a channel, red first; the entries name them by their letters, `l` for grey."""
+    values = {one.key: one.value for one in given}
+    grey = values.get("l")
+    red, green, blue = (
+        values.get(key, grey if grey is not None else own) for key, own in zip("rgb", MEAN, strict=True)
+    )
+    return red, green, blue
+
+
+def regularised(found: Loss, model: nn.Module, frame: DetectionFrame) -> Loss:
+    """With the penalty that `training_config.regularizer` of the specification adds."""
+    kind = str(lookup(frame.spec, "training_config.regularizer.type") or "").strip("_")
+    weight = float(lookup(frame.spec, "training_config.regularizer.weight") or 0.0)
+    added = optimise.penalty(model, kind, weight)
+    return found if added is None else found._replace(total=found.total + added)
+
+
+def sources(given: list[DataSource], field: str) -> list[Source]:
     if not given:
         raise DataError(f"{field} is empty; assign a dataset to the model.")
     return [_source(one, field) for one in given]

@@ -6,12 +6,14 @@ dataset seeds for each image of each epoch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
+from runners.engine.detection.settings import ColorAugmentation, SpatialAugmentation
 from runners.engine.detection.torchvision_ops import tv_tensors, v2
 
 
@@ -165,6 +167,44 @@ class Colours:
         if self._hue and uniform(0, 1) < 0.5:
             image = v2.functional.adjust_hue(image, uniform(-self._hue, self._hue))
         return boxed._replace(image=image)
+
+
+class Warp:
+    """Flips, and one random zoom, translation and rotation around the middle; outside is black. A turned box is the
+    one around its corners."""
+
+    def __init__(self, how: SpatialAugmentation) -> None:
+        self._how, self._flip = how, flip(how.hflip_probability, how.vflip_probability)
+
+    def __call__(self, boxed: Boxed) -> Boxed:
+        how, boxed = self._how, self._flip(boxed)
+        zoom = uniform(how.zoom_min, max(how.zoom_min, how.zoom_max))
+        shift = [round(uniform(-most, most)) for most in (how.translate_max_x, how.translate_max_y)]
+        turned = how.rotate_rad_max > 0 and uniform(0, 1) < how.rotate_probability
+        angle = math.degrees(uniform(-how.rotate_rad_max, how.rotate_rad_max)) if turned else 0.0
+        if zoom == 1 and not any(shift) and not angle:
+            return boxed
+        height, width = boxed.image.shape[-2:]
+        values: dict[str, Any] = {"angle": angle, "translate": shift, "scale": zoom, "shear": [0.0, 0.0]}
+        bilinear = v2.InterpolationMode.BILINEAR
+        image = v2.functional.affine(boxed.image, interpolation=bilinear, **values)
+        boxes = tv_tensors.BoundingBoxes(boxed.boxes, format="XYXY", canvas_size=(height, width), clamping_mode=None)
+        moved = v2.functional.affine(boxes, **values).as_subclass(torch.Tensor)
+        return cut(boxed, image, moved)
+
+
+class Noise:
+    """Each channel shifted by a normal value, then hue, saturation and contrast changed by up to their limits."""
+
+    def __init__(self, how: ColorAugmentation) -> None:
+        self._how = how
+        self._colours = Colours(0.0, how.contrast_scale_max, how.saturation_shift_max, how.hue_rotation_max / 720)
+
+    def __call__(self, boxed: Boxed) -> Boxed:
+        if self._how.color_shift_stddev:
+            shift = torch.randn(3, 1, 1) * self._how.color_shift_stddev * 255
+            boxed = boxed._replace(image=(boxed.image.float() + shift).clamp(0, 255).to(torch.uint8))
+        return self._colours(boxed)
 
 
 def flip(horizontal: float, vertical: float = 0.0) -> Library:

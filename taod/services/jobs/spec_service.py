@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from typing import Any
 
@@ -19,7 +18,7 @@ from taod.catalogue.schema.validate import check
 from taod.catalogue.specfiles import references
 from taod.catalogue.specfiles.parse import ParseError
 from taod.config import SpecsConfig
-from taod.documents import DocumentError, is_long, measure
+from taod.documents import DocumentError, measure
 from taod.errors import BadRequest, InvalidSpec, NotFound
 from taod.services.jobs.job_owner import Owner, Owners
 from taod.services.parser import Parser
@@ -50,7 +49,6 @@ class Specs:
         self._owners = owners
         self._config = config
         self._parser = parser
-        self._long = asyncio.Lock()
 
     def schema(self, user_id: str, kind: OwnerKind, owner_id: str, action: str) -> Document:
         """JSON Schema of the action's parameters; its `default` is a complete valid spec. Raises NotFound."""
@@ -84,24 +82,16 @@ class Specs:
             label = {"yaml": "YAML", "json": "JSON", "protobuf": "protobuf text"}[chosen]
             raise BadRequest(f"the body is not {label} as {owner.network} reads it: {error}") from error
 
-    async def post(self, user_id: str, kind: OwnerKind, owner_id: str, action: str, document: Document) -> Saved:
+    def post(self, user_id: str, kind: OwnerKind, owner_id: str, action: str, document: Document) -> Saved:
         """Save a spec. Raises InvalidSpec listing the violations."""
         owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
-        examined = await self._examined(owner, action, document)
-        self._owners.writable(user_id, kind, owner_id)
-        self._save(owner, action, examined.document)
-        return examined
+        return self._save(owner, action, document)
 
-    async def put(self, user_id: str, kind: OwnerKind, owner_id: str, action: str, changes: Document) -> Saved:
+    def put(self, user_id: str, kind: OwnerKind, owner_id: str, action: str, changes: Document) -> Saved:
         """Merge changes into the saved spec. Raises NotFound if none was saved, InvalidSpec."""
-        while True:
-            owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
-            base = self._saved(owner, action)
-            examined = await self._examined(owner, action, merge(base, changes, owner.catalogued.table(action).root))
-            self._owners.writable(user_id, kind, owner_id)
-            if self._saved(owner, action) == base:  # else another request has changed it meanwhile
-                self._save(owner, action, examined.document)
-                return examined
+        owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
+        root = owner.catalogued.table(action).root
+        return self._save(owner, action, merge(self._saved(owner, action), changes, root))
 
     def for_job(self, owner: Owner, action: str) -> Saved:
         """The spec for a job of this action: the saved one, else the schema's default with a warning.
@@ -125,7 +115,8 @@ class Specs:
 
     def check_for_job(self, owner: Owner, action: str, document: Document) -> Saved:
         """Validate a spec for a single job, which is not saved. Raises InvalidSpec."""
-        return self._examine(owner, action, document)
+        document = self._resolved(owner, action, document)
+        return Saved(document, self._check(owner, action, document))
 
     def takes_spec(self, owner: Owner, action: str) -> bool:
         return owner.catalogued.takes_spec(action)
@@ -143,21 +134,12 @@ class Specs:
             raise NotFound(f"no spec was saved for {action}; GET …/specs/{action}/schema has a default to start from")
         return document
 
-    def _save(self, owner: Owner, action: str, document: Document) -> None:
+    def _save(self, owner: Owner, action: str, document: Document) -> Saved:
+        document = self._resolved(owner, action, document)
+        warnings = self._check(owner, action, document)
         with self._store.durable():
             self._store.specs.save(owner.kind, owner.id, action, document)
-
-    async def _examined(self, owner: Owner, action: str, document: Document) -> Saved:
-        """As `_examine`; a document that is long, or whose references may make it so, in a thread, one at a time."""
-        if not is_long(document) and not references.has_references(document):
-            return self._examine(owner, action, document)
-        async with self._long:
-            return await asyncio.to_thread(self._examine, owner, action, document)
-
-    def _examine(self, owner: Owner, action: str, document: Document) -> Saved:
-        """The document with its references resolved, and its warnings; does not use the store. Raises InvalidSpec."""
-        document = self._resolved(owner, action, document)
-        return Saved(document, self._check(owner, action, document))
+        return Saved(document, warnings)
 
     def _resolved(self, owner: Owner, action: str, document: Document) -> Document:
         """The document with OmegaConf references to its own values resolved, if the tool uses them."""
