@@ -29,15 +29,18 @@ _NEEDS_FORMAT = {
     ("semantic_segmentation", "convert"): {"coco"},
 }
 
-_TRAINED = ("train", "prune", "retrain")
+_TRAINED = ("train", "distill", "prune", "retrain")
+_WITH_WEIGHTS = (*_TRAINED, "quantize")
 _PARENTS: dict[str, tuple[str, ...]] = {
-    "evaluate": (*_TRAINED, "export", "gen_trt_engine", "trtexec"),
-    "inference": (*_TRAINED, "export", "gen_trt_engine", "trtexec"),
+    "evaluate": (*_WITH_WEIGHTS, "export", "gen_trt_engine", "trtexec"),
+    "inference": (*_WITH_WEIGHTS, "export", "gen_trt_engine", "trtexec"),
     "inference_seq": (*_TRAINED, "export"),
     "inference_trt": (*_TRAINED, "export"),
     "prune": ("train", "retrain"),
     "retrain": ("train", "prune"),
-    "export": _TRAINED,
+    "distill": ("train", "distill"),
+    "quantize": (*_TRAINED, "export"),
+    "export": _WITH_WEIGHTS,
     "gen_trt_engine": ("export",),
     "trtexec": ("export",),
     "confmat": _TRAINED,
@@ -47,7 +50,7 @@ _PARENTS: dict[str, tuple[str, ...]] = {
     "convert_efficientdet_tf2": ("augment",),
 }
 """Action -> the actions that may be its parent."""
-_NEED_PARENT = frozenset({"prune", "retrain", "export", "gen_trt_engine", "trtexec"})
+_NEED_PARENT = frozenset({"prune", "retrain", "distill", "quantize", "export", "gen_trt_engine", "trtexec"})
 # ocdnet's prune saves the module itself. Its evaluation and retrain load that; its export and inference load a
 # checkpoint with a state dict, which a training or a retrain of the pruned model saves.
 _NOT_AFTER = {("ocdnet", "export"): {"prune"}, ("ocdnet", "inference"): {"prune"}}

@@ -24,7 +24,7 @@ from taod.catalogue.schema.tables import DATA
 from taod.types.warning import Warning, WarningCode
 
 ClassRule = Literal["names", "ids", "identities", "label_map", "map_keys", "mapping", "palette", "list"]
-TRAINS = frozenset({"train", "retrain"})
+TRAINS = frozenset({"train", "distill", "retrain"})
 _LEARNS = TRAINS | {"evaluate"}
 _FILLED = frozenset({".jpg", ".jpeg", ".png"})
 """Extensions that the tools can read, in any letter case."""

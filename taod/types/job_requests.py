@@ -11,7 +11,7 @@ import msgspec
 
 from taod.types.state import ENDED, State
 
-TRAININGS = frozenset({"train", "retrain"})
+TRAININGS = frozenset({"train", "distill", "retrain"})
 """Actions that write checkpoints and resume from them."""
 NOT_STARTED = frozenset({State.WAITING, State.QUEUED, State.HELD})
 
@@ -42,11 +42,11 @@ class Rule(msgspec.Struct, frozen=True):
 RULES: dict[JobRequest, Rule] = {
     JobRequest.CANCEL: Rule(frozenset(State) - ENDED, "only a job that has not ended can be cancelled"),
     JobRequest.PAUSE: Rule(
-        frozenset({State.STARTING, State.RUNNING}), "only a running train or retrain can be paused", TRAININGS
+        frozenset({State.STARTING, State.RUNNING}), "only a running train, distill or retrain can be paused", TRAININGS
     ),
     JobRequest.RESUME: Rule(
         frozenset({State.PAUSED, State.CANCELLED, State.FAILED}),
-        "only a paused, cancelled or failed train or retrain can be resumed",
+        "only a paused, cancelled or failed train, distill or retrain can be resumed",
         TRAININGS,
     ),
     JobRequest.FINISH: Rule(frozenset({State.RUNNING}), "only a running sweep can be stopped early"),

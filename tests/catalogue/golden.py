@@ -32,6 +32,10 @@ CHAIN = (
     ("evaluate", ("train",)),
     ("confmat", ("train",)),
     ("inference", ("train",)),
+    ("distill", ("train",)),
+    ("evaluate", ("distill", "train")),
+    ("quantize", ("train",)),
+    ("evaluate", ("quantize", "train")),
     ("prune", ("train",)),
     ("retrain", ("prune", "train")),
     ("evaluate", ("retrain", "prune", "train")),
@@ -166,8 +170,11 @@ class Stage:
 
     def _left(self, action: str) -> list[str]:
         name, image = self.network.name, self.network.image
-        if action in ("train", "retrain") and self.network.release != BASE:
-            return ["train/model_epoch_010_step_00011.pth"]
+        if action in ("train", "distill", "retrain") and self.network.release != BASE:
+            folder = "distill" if action == "distill" else "train"
+            return [f"{folder}/model_epoch_010_step_00011.pth"]
+        if action == "quantize":
+            return ["quantize/quantized_model_torchao.pth"]
         if action in ("train", "retrain"):
             plain = f"weights/{name}_resnet18_epoch_010.hdf5"
             kept = _KEPT.get(name) if action == "retrain" else None

@@ -303,6 +303,52 @@ def _exported(name: str, folder: Path, trained: dict[str, Any], given: dict[str,
     return written["input_width"], written["input_height"]
 
 
+def test_a_distillation_has_the_trained_model_as_its_teacher_and_its_own_student(tmp_path: Path) -> None:
+    trained = {"model": {"backbone": {"type": "resnet_50"}}, "dataset": {"num_classes": 7, "img_size": 64}}
+    student = {"model": {"backbone": {"type": "resnet_18"}}, "distill": {"teacher": {"head": {"in_channels": 2048}}}}
+    train = ParentFacts("classification_pyt", "train", tmp_path / "train" / "results", trained, release="7.3")
+    spec = _after("distill", train, tmp_path, student)
+    assert spec["distill"]["teacher"]["backbone"]["type"] == "resnet_50"
+    assert spec["distill"]["teacher"]["head"]["in_channels"] == 2048
+    assert spec["model"]["backbone"]["type"] == "resnet_18"
+    assert (spec["dataset"]["num_classes"], spec["dataset"]["img_size"]) == (7, 64)
+    distill = ParentFacts(
+        "classification_pyt", "distill", tmp_path / "distill" / "results", student, train, release="7.3"
+    )
+    spec = _after("evaluate", distill, tmp_path, {})
+    assert spec["model"]["backbone"]["type"] == "resnet_18"
+    assert (spec["dataset"]["num_classes"], spec["dataset"]["img_size"]) == (7, 64)
+
+
+@pytest.mark.parametrize("action", ["evaluate", "inference", "export"])
+def test_an_action_on_a_quantized_model_says_so(action: str, tmp_path: Path) -> None:
+    left = tmp_path / "quantize" / "results" / "quantize" / "quantized_model_modelopt.pth"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"weights")
+    train = ParentFacts("rtdetr", "train", tmp_path / "train" / "results", {}, release="7.3")
+    quantize = ParentFacts("rtdetr", "quantize", tmp_path / "quantize" / "results", {}, train, release="7.3")
+    assert _after(action, quantize, tmp_path, {})[action]["is_quantized"] is True
+    assert _after(action, quantize, tmp_path, {})[action]["checkpoint"] == str(left)
+    assert _after(action, train, tmp_path, {})[action]["is_quantized"] is False
+
+
+def _after(action: str, parent: ParentFacts, folder: Path, spec: dict[str, Any]) -> dict[str, Any]:
+    facts = JobFacts(
+        network=parent.network,
+        release=parent.release,
+        action=action,
+        folder=folder,
+        results=folder / "results",
+        spec=spec,
+        key="",
+        parent=parent,
+    )
+    text = assemble(facts).spec_text
+    assert text is not None
+    written: dict[str, Any] = read_yaml(text)
+    return written
+
+
 def _train(name: str, folder: Path, format_: str = "any") -> Any:
     return _made(name, "train", folder, format_)
 

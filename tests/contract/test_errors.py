@@ -205,7 +205,7 @@ RUNS: list[Row] = [
         ("segformer train", "native", "runner.native.path"),
     ),
     ("POST", "/model/{model}/job/{held}/resume", 400, {}, ("it is held", "only a paused, cancelled or failed train")),
-    ("POST", "/job/{held}/pause", 400, {}, ("it is a train, held", "only a running train or retrain")),
+    ("POST", "/job/{held}/pause", 400, {}, ("it is a train, held", "only a running train, distill or retrain")),
     ("DELETE", "/job/{held}", 400, {}, ("Pending (held)", "cancel it first")),
     ("POST", "/model/{model}/job/{done}/cancel", 404, {}, ("it is Done already", "only a job that has not ended")),
     ("POST", "/model/{model}/job/{failed}", 404, {}, ("it is Error already", "only a job that has not ended")),

@@ -17,7 +17,18 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 TOOLS = ROOT / "docs" / "tools.md"
 _PLACE = re.compile(r"(<!-- tools: [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
-_ORDER = ("dataset_convert", "train", "evaluate", "inference", "export", "prune", "retrain", "gen_trt_engine")
+_ORDER = (
+    "dataset_convert",
+    "train",
+    "evaluate",
+    "inference",
+    "export",
+    "prune",
+    "retrain",
+    "distill",
+    "quantize",
+    "gen_trt_engine",
+)
 
 
 def by_kind() -> str:

@@ -1,17 +1,18 @@
-"""NVIDIA's PyTorch networks of release 7.3 over HTTP: a daemon, an uploaded dataset, a model, its jobs and their KPIs.
+"""NVIDIA's tools of release 7.3 over HTTP: a daemon, an uploaded dataset, a model, its jobs and their KPIs.
 
-Part of `make test-tools`: the environment is the one that `test_installed_tools` installs. The networks are those that
-train on a CPU in a minute or two from random weights; the others are left to docs/tools.md.
+Part of `make test-tools`: the environments are those that `test_installed_tools` installs. TAOD_NETWORKS narrows the
+networks to a list.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
 import tarfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from taod.client import AsyncClient
@@ -21,7 +22,8 @@ from taod.types.model import ModelCreate
 from taod.types.state import State
 from taod.types.tool import Environment
 from tests.e2e.journey import Daemon, at_epoch, ended, until
-from tests.tools import tiny_data
+from tests.tools import text_models
+from tests.tools.plans import PLANS, Plan
 from tests.tools.test_installed_tools import HOUR_S, ROOT, pytorch
 
 __all__ = ["pytorch"]
@@ -32,169 +34,39 @@ pytestmark = [
     pytest.mark.skipif(not ROOT, reason="TAOD_TOOLS_ROOT names no folder for installed tools (make test-tools)"),
 ]
 
-
-class Plan(msgspec.Struct, frozen=True):
-    """How a network is trained on tiny data."""
-
-    dataset: tuple[str, str]
-    """Type and format."""
-    write: Callable[[Path], None]
-    spec: dict[str, Any]
-    """Of its training, without the epochs."""
-    kpis: set[str]
-    """Reported by its training."""
-
-
-_SMALL_CROPS = {
-    "scales": [96],
-    "train_random_resize": [96],
-    "train_random_crop_min": 48,
-    "train_random_crop_max": 64,
-    "random_resize_max_size": 128,
-    "test_random_resize": 96,
-}
-_LIGHTS = {
-    "image_ext": ".jpg",
-    "image_width": 64,
-    "image_height": 64,
-    "num_input": 2,
-    "input_map": {light: number for number, light in enumerate(tiny_data.LIGHTS)},
-    "concat_type": "linear",
-    "batch_size": 4,
-    "workers": 1,
-}
-PLANS = {
-    "classification_pyt": Plan(
-        ("image_classification", "classification_pyt"),
-        tiny_data.shapes,
-        {
-            "model": {"backbone": {"type": "resnet_18"}, "head": {"in_channels": 512}},
-            "dataset": {"num_classes": 2, "img_size": 64, "batch_size": 4, "workers": 1},
-        },
-        {"val_loss", "val_acc_1"},
-    ),
-    "pose_classification": Plan(
-        ("pose_classification", "default"),
-        tiny_data.skeletons,
-        {"dataset": {"num_classes": 6, "label_map": {name: at for at, name in enumerate("abcdef")}, "batch_size": 8}},
-        {"train_loss", "train_acc"},
-    ),
-    "action_recognition": Plan(
-        ("action_recognition", "default"),
-        tiny_data.videos,
-        {
-            "model": {"input_width": 64, "input_height": 64, "rgb_seq_length": 3},
-            "dataset": {
-                "label_map": {"run": 0, "walk": 1},
-                "augmentation_config": {"train_crop_type": "no_crop"},
-                "batch_size": 4,
-                "workers": 1,
-            },
-        },
-        {"val_loss", "val_acc"},
-    ),
-    "re_identification": Plan(
-        ("re_identification", "default"),
-        tiny_data.persons,
-        {
-            "model": {"backbone": "resnet_50", "pretrain_choice": "", "input_width": 64, "input_height": 128},
-            "dataset": {"num_classes": 8, "num_workers": 1, "batch_size": 8, "val_batch_size": 4},
-        },
-        {"cmc_rank_1", "mAP"},
-    ),
-    "rtdetr": Plan(
-        ("object_detection", "coco"),
-        tiny_data.objects,
-        {
-            "model": {
-                "backbone": "resnet_18",
-                "hidden_dim": 64,
-                "feat_channels": [64, 64, 64],
-                "dim_feedforward": 64,
-                "dec_layers": 2,
-                "num_queries": 30,
-                "num_select": 20,
-                "dn_number": 4,
-                "train_backbone": True,
-            },
-            "dataset": {
-                "num_classes": 3,
-                "dataset_type": "default",
-                "augmentation": {
-                    "train_spatial_size": [128, 128],
-                    "eval_spatial_size": [128, 128],
-                    "multi_scales": [128],
-                },
-                "batch_size": 2,
-                "workers": 1,
-            },
-        },
-        {"val_mAP", "val_mAP50"},
-    ),
-    "dino": Plan(
-        ("object_detection", "coco"),
-        tiny_data.objects,
-        {
-            "model": {
-                "backbone": "resnet_50",
-                "num_feature_levels": 2,
-                "return_interm_indices": [1, 2],
-                "enc_layers": 1,
-                "dec_layers": 1,
-                "dim_feedforward": 64,
-                "num_queries": 30,
-                "num_select": 20,
-                "dn_number": 2,
-            },
-            "dataset": {
-                "num_classes": 3,
-                "dataset_type": "default",
-                "augmentation": _SMALL_CROPS,
-                "batch_size": 2,
-                "workers": 1,
-            },
-        },
-        {"val_mAP", "val_mAP50"},
-    ),
-    "segformer": Plan(
-        ("semantic_segmentation", "unet"),
-        tiny_data.masks,
-        {
-            "model": {"backbone": {"type": "fan_tiny_8_p4_hybrid"}},
-            "dataset": {"segment": {"num_classes": 2, "img_size": 64, "batch_size": 2, "workers": 1}},
-        },
-        {"val_loss", "val_miou"},
-    ),
-    "optical_inspection": Plan(
-        ("optical_inspection", "default"),
-        tiny_data.boards,
-        {"dataset": _LIGHTS, "train": {"loss": "contrastive"}},
-        {"val_loss", "val_acc"},
-    ),
-    "visual_changenet_classify": Plan(
-        ("optical_inspection", "default"),
-        tiny_data.boards,
-        {
-            "model": {
-                "backbone": {"type": "fan_tiny_8_p4_hybrid"},
-                "decode_head": {"feature_strides": [4, 8, 16, 16]},
-            },
-            "dataset": {"classify": _LIGHTS},
-        },
-        {"val_loss", "val_acc"},
-    ),
-}
-ACTIONS = ["evaluate", "inference", "export"]
+COMPLETE = (
+    "classification_pyt",
+    "pose_classification",
+    "action_recognition",
+    "re_identification",
+    "rtdetr",
+    "dino",
+    "segformer",
+    "optical_inspection",
+    "visual_changenet_classify",
+)
+"""Networks that are paused, resumed and re-adopted as well."""
+CHOSEN = set(os.environ.get("TAOD_NETWORKS", " ".join(PLANS)).replace(",", " ").split())
 EPOCHS = 3
+SIDE_BY_SIDE = ("pose_classification", "rtdetr")
+TRIALS = 4
+
+
+def each(networks: Iterable[str]) -> list[Any]:
+    """Parameters of a test: the networks, those that were not chosen marked to be skipped."""
+    skipped = pytest.mark.skip(reason="TAOD_NETWORKS does not name it")
+    return [pytest.param(name, marks=[] if name in CHOSEN else [skipped]) for name in networks]
 
 
 @pytest.fixture(scope="module")
 async def served(pytorch: Environment, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Daemon]:
-    """A daemon that finds the installed tools and no others."""
+    """A daemon with two CPU slots that finds the installed tools and no others."""
     folder = tmp_path_factory.mktemp("served")
-    tools = Path(pytorch.path).parent
+    tools, cache = Path(pytorch.path).parent, folder / "cache"
+    text_models.make(Path(pytorch.path) / "bin/python", cache)
     (folder / "taod.toml").write_text(
-        f'[tools]\nfolder = "{tools}"\n[devices]\ngpus = false\n[runner]\norder = ["native"]\n'
+        f'[tools]\nfolder = "{tools}"\n[devices]\ngpus = false\ncpu_slots = 2\n'
+        f'[runner]\norder = ["native"]\ncache = "{cache}"\n[runner.environment]\nHF_HUB_OFFLINE = "1"\n'
     )
     daemon = Daemon(folder / "root").start()
     yield daemon
@@ -208,31 +80,80 @@ async def job_at(client: AsyncClient, job_id: str, holds: Callable[[JobDetail], 
     return await until(client, job_id, holds, HOUR_S)
 
 
+async def done(client: AsyncClient, job_id: str) -> JobDetail:
+    """The job, which has ended as it should."""
+    detail = await job_at(client, job_id, ended)
+    assert detail.job.state is State.DONE, f"{detail.job.action}: {detail.job.reason}"
+    return detail
+
+
 def files(detail: JobDetail, pattern: str) -> list[Path]:
     return sorted(Path(detail.folder, "results").rglob(pattern))
 
 
-@pytest.mark.parametrize("network", PLANS)
+def packed(folder: Path, archive: Path) -> Path:
+    with tarfile.open(archive, "w:gz") as made:
+        for path in sorted(folder.iterdir()):
+            made.add(path, path.name)
+    return archive
+
+
+async def uploaded(client: AsyncClient, name: str, type_: str, format_: str, data: Path) -> str:
+    """The id of a new dataset with the files of a folder."""
+    archive = packed(data, data.parent / f"{name}-{format_}.tar.gz")
+    dataset = (await client.datasets.create(DatasetCreate(type=type_, format=format_, name=name))).id
+    await client.datasets.upload(dataset, archive)
+    return dataset
+
+
+async def prepared(served: Daemon, client: AsyncClient, network: str, folder: Path, epochs: int, **more: Any) -> str:
+    """The id of a model of the network with its data and the specification of its training."""
+    plan = PLANS[network]
+    plan.write(folder / "data")
+    type_, format_ = plan.dataset
+    train = await uploaded(client, network, type_, format_, folder / "data")
+    others = await uploaded(client, network, type_, plan.evaluated, folder / "data") if plan.evaluated else train
+    made = await client.models.create(
+        ModelCreate(network_arch=network, train_datasets=[train], eval_dataset=others, inference_dataset=others, **more)
+    )
+    assert made.release == "7.3"
+    await client.specs.save("model", made.id, "train", _spec(served, plan, epochs))
+    return made.id
+
+
+def _spec(served: Daemon, plan: Plan, epochs: int) -> dict[str, Any]:
+    spec = plan.spec | {"train": plan.spec.get("train", {}) | {"num_epochs": epochs}}
+    if plan.needs == text_models.BERT:
+        encoder = str(served.root.parent / "cache" / text_models.BERT)
+        spec |= {"model": plan.spec["model"] | {"text_encoder_type": encoder}}
+    return spec
+
+
+async def all_actions(client: AsyncClient, model: str, train: str, plan: Plan) -> None:
+    """The other actions of a network on its training, with what each of them leaves."""
+    for action, job in zip(
+        plan.actions, await client.jobs.run("model", model, JobRun(list(plan.actions), job=train)), strict=True
+    ):
+        detail = await done(client, job)
+        if action == "evaluate":
+            assert detail.job.result.kpi
+        if action == "export":
+            assert files(detail, "*.onnx")
+    before = train
+    for action, spec in plan.later.items():
+        await client.specs.save("model", model, action, spec)
+        (before,) = await client.jobs.run("model", model, JobRun([action], job=before))
+        assert files(await done(client, before), "*.pth")
+
+
+@pytest.mark.parametrize("network", each(COMPLETE))
 async def test_a_network_trains_pauses_resumes_and_goes_through_its_actions(
     served: Daemon, network: str, tmp_path: Path
 ) -> None:
     plan = PLANS[network]
-    plan.write(tmp_path / "data")
-    archive = tmp_path / "data.tar.gz"
-    with tarfile.open(archive, "w:gz") as packed:
-        for path in sorted((tmp_path / "data").iterdir()):
-            packed.add(path, path.name)
     async with served.client() as client:
-        type_, format_ = plan.dataset
-        dataset = (await client.datasets.create(DatasetCreate(type=type_, format=format_, name=network))).id
-        await client.datasets.upload(dataset, archive)
-        made = await client.models.create(
-            ModelCreate(network_arch=network, train_datasets=[dataset], eval_dataset=dataset, inference_dataset=dataset)
-        )
-        assert made.release == "7.3"
-        train_group = plan.spec.get("train", {}) | {"num_epochs": EPOCHS}
-        await client.specs.save("model", made.id, "train", plan.spec | {"train": train_group})
-        (train,) = await client.jobs.run("model", made.id, JobRun(["train"]))
+        model = await prepared(served, client, network, tmp_path, EPOCHS)
+        (train,) = await client.jobs.run("model", model, JobRun(["train"]))
         running = await job_at(client, train, at_epoch(1))
         assert running.job.state is State.RUNNING, running.job.reason
         await client.jobs.pause(train)
@@ -245,17 +166,44 @@ async def test_a_network_trains_pauses_resumes_and_goes_through_its_actions(
     served.kill()
     served.start()
     async with served.client() as client:
-        done = await job_at(client, train, ended)
-        assert done.job.state is State.DONE, done.job.reason
-        assert "nvidia-tao-pytorch 7.3.0" in str(done.process and done.process.environment)
-        found = {kpi.metric for kpi in done.job.result.kpi}
+        trained = await done(client, train)
+        assert "nvidia-tao-pytorch 7.3.0" in str(trained.process and trained.process.environment)
+        found = {kpi.metric for kpi in trained.job.result.kpi}
         assert plan.kpis <= found, found
-        assert (done.job.result.epoch, done.job.result.max_epoch) == (EPOCHS, EPOCHS)
-        after = await client.jobs.run("model", made.id, JobRun(ACTIONS, job=train))
-        for job in after:
-            detail = await job_at(client, job, ended)
-            assert detail.job.state is State.DONE, f"{detail.job.action}: {detail.job.reason}"
-        evaluated = await client.jobs.get(after[0])
-        assert evaluated.job.result.kpi
-        exported = await client.jobs.get(after[-1])
-        assert files(exported, "*.onnx")
+        assert (trained.job.result.epoch, trained.job.result.max_epoch) == (EPOCHS, EPOCHS)
+        await all_actions(client, model, train, plan)
+
+
+@pytest.mark.parametrize("network", each(name for name in PLANS if name not in COMPLETE))
+async def test_a_network_trains_and_goes_through_its_actions(served: Daemon, network: str, tmp_path: Path) -> None:
+    plan = PLANS[network]
+    async with served.client() as client:
+        model = await prepared(served, client, network, tmp_path, 1)
+        (train,) = await client.jobs.run("model", model, JobRun(["train"]))
+        trained = await done(client, train)
+        found = {kpi.metric for kpi in trained.job.result.kpi}
+        assert plan.kpis <= found, found
+        assert files(trained, "*epoch*.pth")
+        await all_actions(client, model, train, plan)
+
+
+async def test_two_networks_train_side_by_side(served: Daemon, tmp_path: Path) -> None:
+    async with served.client() as client:
+        models = [await prepared(served, client, name, tmp_path / name, 1) for name in SIDE_BY_SIDE]
+        jobs = [(await client.jobs.run("model", model, JobRun(["train"])))[0] for model in models]
+        await asyncio.gather(*(job_at(client, job, at_epoch(1)) for job in jobs))
+        details = [await done(client, job) for job in jobs]
+    assert max(str(detail.job.started_at) for detail in details) < min(str(detail.job.ended_at) for detail in details)
+
+
+async def test_a_sweep_of_four_trials_finds_a_best_one(served: Daemon, tmp_path: Path) -> None:
+    async with served.client() as client:
+        more = {"automl_enabled": True, "automl_algorithm": "Bayesian", "automl_max_recommendations": TRIALS}
+        model = await prepared(
+            served, client, "pose_classification", tmp_path, 1, automl_add_hyperparameters=["train.optim.lr"], **more
+        )
+        (job,) = await client.jobs.run("model", model, JobRun(["train"]))
+        sweep = await client.sweeps.get(await done(client, job))
+    assert [trial.outcome for trial in sweep.trials] == ["done"] * TRIALS
+    assert sweep.best_params and "train.optim.lr" in sweep.best_params
+    assert len({trial.params["train.optim.lr"] for trial in sweep.trials}) > 1

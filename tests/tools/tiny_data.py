@@ -104,3 +104,166 @@ def boards(folder: Path) -> None:
                 noise(folder / f"images/{side}{number}/C{number}@1_{light}.jpg", number, 64, 64)
         rows.append(f"t{number}/,g{number}/,{'PASS' if number % 2 else 'MISSING'},C{number}@1")
     (folder / "dataset.csv").write_text("\n".join(rows) + "\n")
+
+
+def instances(folder: Path) -> None:
+    """The objects with an outline each."""
+    objects(folder)
+    path = folder / "annotations.json"
+    document = json.loads(path.read_text())
+    for each in document["annotations"]:
+        x, y, width, height = each["bbox"]
+        each["segmentation"] = [[x, y, x + width, y, x + width, y + height, x, y + height]]
+    path.write_text(json.dumps(document))
+
+
+def phrases(folder: Path) -> None:
+    """The objects as ODVG, with their names as phrases."""
+    objects(folder)
+    document = json.loads((folder / "annotations.json").read_text())
+    names = {each["id"]: each["name"] for each in document["categories"]}
+    numbers = {key: at for at, key in enumerate(names)}
+    lines = []
+    for image in document["images"]:
+        found = []
+        for each in document["annotations"]:
+            if each["image_id"] == image["id"]:
+                x, y, width, height = each["bbox"]
+                key = each["category_id"]
+                box = [x, y, x + width, y + height]
+                mask = [[x, y, x + width, y, x + width, y + height, x, y + height]]
+                found.append({"bbox": box, "label": numbers[key], "category": names[key], "mask": mask})
+        about = {"filename": image["file_name"], "height": image["height"], "width": image["width"]}
+        lines.append(json.dumps(about | {"detection": {"instances": found}}) + "\n")
+    (folder / "annotations_odvg.jsonl").write_text("".join(lines))
+    labels = {str(number): names[key] for key, number in numbers.items()}
+    (folder / "annotations_odvg_labelmap.json").write_text(json.dumps(labels))
+
+
+def segments(folder: Path) -> None:
+    """COCO panoptic: a car before the sky in each of four images."""
+    pixels = numpy.zeros((96, 96, 3), "uint8")
+    pixels[:] = (2, 0, 0)
+    pixels[10:40, 10:40] = (1, 0, 0)
+    infos = [
+        {"id": 1, "category_id": 1, "bbox": [10, 10, 30, 30], "area": 900, "iscrowd": 0},
+        {"id": 2, "category_id": 2, "bbox": [0, 0, 96, 96], "area": 96 * 96 - 900, "iscrowd": 0},
+    ]
+    images, annotations = [], []
+    (folder / "images_panoptic").mkdir(parents=True)
+    for number in range(1, 5):
+        noise(folder / f"images/{number}.jpg", number, 96, 96)
+        Image.fromarray(pixels).save(folder / f"images_panoptic/{number}.png")
+        images.append({"id": number, "file_name": f"{number}.jpg", "width": 96, "height": 96})
+        annotations.append({"image_id": number, "file_name": f"{number}.png", "segments_info": infos})
+    categories = [{"id": 1, "name": "car", "isthing": 1}, {"id": 2, "name": "sky", "isthing": 0}]
+    document = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "annotations_panoptic.json").write_text(json.dumps(document))
+
+
+def products(folder: Path) -> None:
+    """Four products that are known and four that are not, in four sets each."""
+    top = folder / "metric_learning_recognition/retail-product-checkout-dataset_classification_demo"
+    for known in ("known_classes", "unknown_classes"):
+        for part in ("train", "val", "reference", "test"):
+            for product in range(4):
+                for shot in range(6):
+                    noise(top / known / part / f"{known[0]}{product}" / f"{shot}.jpg", 10 * product + shot, 64, 64)
+
+
+def scenes(folder: Path) -> None:
+    """Photographs with one line of text each, and its outline."""
+    for part in ("train", "test"):
+        for number in range(4):
+            noise(folder / part / "img" / f"img_{number}.jpg", number, 640, 640)
+            outline = folder / part / "gt" / f"gt_img_{number}.txt"
+            outline.parent.mkdir(parents=True, exist_ok=True)
+            outline.write_text("100,100,400,100,400,200,100,200,hello\n")
+
+
+def words(folder: Path) -> None:
+    """Images of four digits with the text that they show."""
+    chosen = numpy.random.default_rng(0)
+    for part, count in (("train", 24), ("test", 8)):
+        lines = []
+        (folder / part).mkdir(parents=True)
+        for number in range(count):
+            text = "".join(map(str, chosen.integers(0, 10, 4)))
+            image = Image.new("RGB", (100, 32), "white")
+            ImageDraw.Draw(image).text((10, 8), text, fill="black")
+            image.save(folder / part / f"{number}.png")
+            lines.append(f"{number}.png\t{text}\n")
+        (folder / part / "gt_new.txt").write_text("".join(lines))
+    (folder / "character_list").write_text("\n".join("0123456789abcdefghijklmnopqrstuvwxyz") + "\n")
+
+
+def changes(folder: Path) -> None:
+    """Pairs of images of which the second has a changed square, and masks of the change."""
+    for split in ("train", "val", "test", "predict"):
+        names = []
+        for number in range(4):
+            name = f"{split}_{number}.png"
+            names.append(name)
+            for side in ("A", "B"):
+                noise(folder / side / name, number, 64, 64)
+            mask = numpy.zeros((64, 64), "uint8")
+            mask[10:30, 10:30] = 255
+            (folder / "label").mkdir(exist_ok=True)
+            Image.fromarray(mask).save(folder / "label" / name)
+        (folder / "list").mkdir(exist_ok=True)
+        (folder / f"list/{split}.txt").write_text("\n".join(names) + "\n")
+
+
+def unlabelled(folder: Path) -> None:
+    """The shapes without their classes."""
+    for split in ("train", "val", "test"):
+        for number in range(6):
+            noise(folder / f"images_{split}" / "all" / f"{number}.png", number, 64, 64)
+
+
+def cuboids(folder: Path) -> None:
+    """Images with one cup each, whose cuboid is seen by a camera 5 units in front of it."""
+    corners = [(0.0, 0.0, 0.0)]
+    corners += [(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)]
+    focus, middle = 600.0, 256.0
+    seen = [(x, y, z - 5.0) for x, y, z in corners]
+    projected = [[middle + focus * x / -z, middle - focus * y / -z] for x, y, z in seen]
+    projection = [
+        [2 * focus / 512, 0, 0, 0],
+        [0, 2 * focus / 512, 0, 0],
+        [0, 0, -1.0, -0.02],
+        [0, 0, -1, 0],
+    ]
+    view = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    found = {
+        "projected_cuboid": projected,
+        "scale": [1.0, 1.0, 1.0],
+        "keypoints_3d": [list(each) for each in seen],
+        "location": [0.0, 0.0, -5.0],
+        "quaternion_xyzw": [0.0, 0.0, 0.0, 1.0],
+        "name": "cup",
+        "provenance": "objectron",
+        "symmetric": "false",
+        "visibility": 1,
+    }
+    camera = {
+        "width": 512,
+        "height": 512,
+        "intrinsics": {"fx": focus, "fy": focus, "cx": middle, "cy": middle},
+        "camera_projection_matrix": projection,
+        "camera_view_matrix": view,
+    }
+    for split in ("train", "val", "test"):
+        for number in range(2):
+            noise(folder / split / "cups" / f"{number:05d}.png", number, 512, 512)
+            document = {"camera_data": camera, "objects": [found], "AR_data": {"plane_center": [0, 0, -5.0]}}
+            (folder / split / "cups" / f"{number:05d}.json").write_text(json.dumps(document))
+
+
+def kitti(folder: Path) -> None:
+    """Four images with a car and a person each, as KITTI."""
+    (folder / "labels").mkdir(parents=True)
+    for number in range(4):
+        noise(folder / f"images/{number}.png", number, 96, 96)
+        rows = ("car 0 0 0 10 10 50 50 0 0 0 0 0 0 0", "person 0 0 0 20 20 60 60 0 0 0 0 0 0 0")
+        (folder / f"labels/{number}.txt").write_text("\n".join(rows) + "\n")

@@ -94,7 +94,7 @@ async def test_a_disabled_key_shows_the_reason(dashboard: Dashboard, world: Any,
     queued = world.add_job(state=State.QUEUED, action="evaluate")
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: dashboard.screen.jobs.table.selected_id == queued.id)
-        for key, words in (("p", "Only a running train or retrain can be paused"), ("x", "cancel it first")):
+        for key, words in (("p", "Only a running train, distill or retrain can be paused"), ("x", "cancel it first")):
             await pilot.press(key)
             said = [note.message for note in dashboard._notifications]
             assert any(words in note and "an evaluate that is queued" in note for note in said)

@@ -17,7 +17,7 @@ _INCOMPLETE = ".incomplete"
 _STATES = (*_CHECKPOINTS, ".ckzip", ".ckpt", ".resume")
 """Files that trainings resume from, whether the tool finds them itself or is given their path."""
 _EXPORTED = (".onnx", ".uff", ".etlt")
-_TRAININGS = ("train", "retrain", "finetune")
+_TRAININGS = ("train", "distill", "retrain", "finetune")
 _LEADING_NUMBER = re.compile(r"\d+")
 _PTM_SUFFIXES = (".tlt", ".hdf5", ".pth", ".pth.tar")
 _PTM_FOLDERS = frozenset({"classification_tf2", "efficientdet_tf2"})
@@ -30,13 +30,16 @@ def weights(
     """The artifact that a finished job passes on to the next one, or None.
 
     Training: the checkpoint of the best epoch where `scores` are given (higher is better) and can be assigned
-    to checkpoints, else of the highest epoch; prune: the pruned model; export: the ONNX model; gen_trt_engine
-    and trtexec: the engine. Files still being written (names that start with a dot or end in .tmp) do not count.
+    to checkpoints, else of the highest epoch; prune, quantize: the pruned or quantized model; export: the ONNX model;
+    gen_trt_engine and trtexec: the engine. Files still being written (names that start with a dot or end in .tmp) do
+    not count.
     """
     if action in _TRAININGS:
         return (best(network, results, scores) if scores else None) or _trained(of(network), results)
     if action == "prune":
         return _first(_below(results), _CHECKPOINTS)
+    if action == "quantize":
+        return _first(_below(results), (*_CHECKPOINTS, *_EXPORTED))
     if action == "export":
         return _first(_below(results), _EXPORTED)
     if action in ("gen_trt_engine", "trtexec"):
@@ -143,7 +146,7 @@ def _trained(network: Network, results: Path) -> Path | None:
 
 
 def _candidates(results: Path) -> Iterator[Path]:
-    for parts in product(("", "best_model"), ("", "weights"), ("", "train")):
+    for parts in product(("", "best_model"), ("", "weights"), ("", "train", "distill")):
         folder = results.joinpath(*filter(None, parts))
         if folder.is_dir():
             # unet saves each checkpoint as a folder `model.epoch-N.tlt`.

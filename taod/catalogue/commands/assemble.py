@@ -114,6 +114,7 @@ def _complete(facts: JobFacts, network: Network, context: placeholders.Context) 
     spec = merge.over_default(network, facts.action, facts.spec or {}, classes)
     spec = inherit.from_training(network, facts, spec, classes)
     inherit.size_of_training(network, facts, spec)
+    inherit.reads_quantized(network, facts, spec)
     if "parent_spec_copied" in command.fields(facts, network).values():
         spec = inherit.over_parent(facts, spec)
     table = network.table(facts.action)

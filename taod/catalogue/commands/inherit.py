@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from taod import plain_file
 from taod.catalogue.commands.inputs import JobFacts, ParentFacts
 from taod.catalogue.commands.placeholders import spec_file, trained_ancestor
@@ -12,7 +14,9 @@ from taod.catalogue.schema import merge
 from taod.catalogue.schema.tables import Node
 from taod.documents import read_yaml
 
-_AFTER_TRAINING = frozenset({"evaluate", "export", "inference", "gen_trt_engine", "confmat", "prune", "retrain"})
+_AFTER_TRAINING = frozenset(
+    {"evaluate", "export", "inference", "gen_trt_engine", "confmat", "prune", "retrain", "distill", "quantize"}
+)
 # For these the PyTorch tools build the network from the configuration before they load its weights.
 _PRUNING = frozenset({"prune", "retrain"})
 RESUME = "train.resume_training_checkpoint_path"
@@ -20,7 +24,21 @@ RESUME = "train.resume_training_checkpoint_path"
 _MODEL = "model"
 """A prune needs it even where its table lacks it (ocdnet)."""
 # Groups that describe the action, not the model.
-_OWN = ("train", "eval", "infer", "export", "prune", "gen_trt", "nms", "bbox", "postprocess", "cost", "visual")
+_OWN = (
+    "train",
+    "distill",
+    "quant",
+    "eval",
+    "infer",
+    "export",
+    "prune",
+    "gen_trt",
+    "nms",
+    "bbox",
+    "postprocess",
+    "cost",
+    "visual",
+)
 # Arguments that fit one architecture only.
 _WHOLE = "custom_args"
 _UNKNOWN = Node("", "")
@@ -38,7 +56,7 @@ def from_training(network: Network, facts: JobFacts, spec: merge.Document, class
     if facts.action in _PRUNING and network.image != "tlt-pytorch":
         return spec
     defaults = [merge.default(network, facts.action), merge.default(network, facts.action, classes)]
-    theirs = _trained_spec(network, ancestor)
+    theirs = _trained_spec(network, facts, ancestor, classes)
     inherited = dict(spec)
     root = network.table(facts.action).root
     for group in _shared_groups(network, facts.action, ancestor.action):
@@ -51,7 +69,31 @@ def from_training(network: Network, facts: JobFacts, spec: merge.Document, class
             trained = {group: theirs[group]}
             laid = _lay(merge.choose(network, {group: defaults[1].get(group) or {}}, trained), trained, root)
             inherited[group] = merge.merge(merge.choose(network, laid, own), own, root)[group]
+    if facts.action == "distill":
+        _teach(network, inherited, theirs)
     return inherited
+
+
+_TEACHER = "distill.teacher"
+"""The model that a distillation learns from: that of its parent."""
+
+
+def _teach(network: Network, spec: merge.Document, trained: merge.Document) -> None:
+    """Describe the trained model as the teacher; the student is the `model` of the distillation's own specification."""
+    node = network.table("distill").node(_TEACHER) or _UNKNOWN
+    default = merge.get(merge.default(network, "distill"), _TEACHER) or {}
+    own = _set_by_user(merge.get(spec, _TEACHER) or {}, [default], node)
+    merge.put(spec, _TEACHER, merge.merge(_lay(default, trained.get(_MODEL) or {}, node), own, node))
+
+
+_QUANTIZED = "is_quantized"
+
+
+def reads_quantized(network: Network, facts: JobFacts, spec: merge.Document) -> None:
+    """Mark the model of an action as quantized, where its table has the parameter."""
+    field = f"{facts.action}.{_QUANTIZED}"
+    if facts.parent is not None and facts.parent.action == "quantize" and field in network.table(facts.action).rows:
+        merge.put(spec, field, True)
 
 
 _EXPORTED = ("export.input_width", "export.input_height")
@@ -107,9 +149,12 @@ def _written_spec(ancestor: ParentFacts) -> merge.Document:
     return merge.over_default(ancestor.catalogued, ancestor.action, ancestor.spec or {})
 
 
-def _trained_spec(network: Network, ancestor: ParentFacts) -> merge.Document:
+def _trained_spec(network: Network, facts: JobFacts, ancestor: ParentFacts, classes: list[str]) -> merge.Document:
     """The training's spec without the values filled in for that run: initial weights, folders."""
     whole = merge.over_default(network, ancestor.action, ancestor.spec or {})
+    if ancestor.action == "distill":  # it inherited from its own parent
+        distillation = msgspec.structs.replace(facts, action="distill", spec=ancestor.spec, parent=ancestor.parent)
+        whole = from_training(network, distillation, whole, classes)
     for field in network.file.fields.get(ancestor.action, {}):
         whole = merge.without(whole, field)
     return whole
@@ -120,6 +165,8 @@ def _shared_groups(network: Network, action: str, trained: str) -> list[str]:
     both = [name for name, node in ours.items() if name in theirs and node.is_group and theirs[name].is_group]
     if action == "retrain":
         return [name for name in both if name == _MODEL]
+    if action == "distill":
+        both = [name for name in both if name != _MODEL]
     if action == "prune" and _MODEL in theirs and _MODEL not in ours:
         both.append(_MODEL)
     return [name for name in both if not name.startswith(_OWN)]

@@ -91,8 +91,8 @@ def is_pending(how: str, field: str, siblings: dict[str, str], parent: ParentFac
 
 
 def trained_ancestor(parent: ParentFacts | None) -> ParentFacts | None:
-    """The nearest train or retrain among a job and its ancestors."""
-    while parent is not None and parent.action not in ("train", "retrain", "finetune"):
+    """The nearest train, distill or retrain among a job and its ancestors."""
+    while parent is not None and parent.action not in ("train", "distill", "retrain", "finetune"):
         parent = parent.parent
     return parent
 

@@ -34,7 +34,9 @@ from taod.types.reason import Reason, ReasonCode
 from taod.types.state import ACTIVE, State
 
 _CPU = "cpu:"
-_WEIGHTS_ACTIONS = frozenset({"train", "prune", "retrain", "export", "gen_trt_engine", "trtexec"})
+_WEIGHTS_ACTIONS = frozenset(
+    {"train", "distill", "quantize", "prune", "retrain", "export", "gen_trt_engine", "trtexec"}
+)
 
 
 class CommandBuilder:

@@ -11,8 +11,8 @@ from taod.catalogue.commands.resources import FIELDS
 from taod.catalogue.schema.merge import get
 from taod.errors import BadRequest
 
-MULTI_GPU_ACTIONS = frozenset({"train", "retrain", "finetune"})
-TRAINED_ON_DATA = frozenset({"train", "retrain"})
+MULTI_GPU_ACTIONS = frozenset({"train", "distill", "retrain", "finetune"})
+TRAINED_ON_DATA = frozenset({"train", "distill", "retrain"})
 EVALUATIONS = frozenset({"evaluate", "inference", "inference_seq", "inference_trt", "confmat"})
 DATA_SERVICES = frozenset({"annotations", "analytics", "augmentation", "auto_label"})
 OWN_LAYOUT = frozenset(

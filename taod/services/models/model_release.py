@@ -16,7 +16,7 @@ from taod.telemetry.publisher import Publisher
 from taod.types.common import MODEL
 from taod.types.release_change import ActionChange, ReleaseChange, ReleaseMove
 
-_WITH_CHECKPOINTS = ("train", "retrain", "prune")
+_WITH_CHECKPOINTS = ("train", "distill", "retrain", "prune", "quantize")
 
 
 class ModelReleases:

@@ -6,7 +6,7 @@ from typing import Any
 
 from taod.catalogue.commands.inputs import JobFacts
 from taod.catalogue.commands.sources import classification, detection, language, segmentation, services, video
-from taod.catalogue.commands.sources.common import Fill, listed
+from taod.catalogue.commands.sources.common import Fill, calibrate, listed
 
 _FILLS: dict[str, Fill] = {
     "action_recognition": video.action_recognition,
@@ -69,3 +69,4 @@ def fill(spec: dict[str, Any], facts: JobFacts) -> None:
         listed(spec, facts, parts.get(facts.action, []))
     elif network is not None:
         network(spec, facts)
+    calibrate(spec, facts)

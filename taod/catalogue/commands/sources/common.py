@@ -36,14 +36,32 @@ def first(facts: JobFacts) -> DatasetFacts | None:
     return facts.train[0] if facts.train else None
 
 
+_CALIBRATION = {
+    "mask2former": ("dataset.quant_calibration_dataset.images_dir", "images"),
+    "ocdnet": ("dataset.quant_calibration_dataset.images_dir", "train/img"),
+    "ocrnet": ("dataset.quant_calibration_dataset.images_dir", "train"),
+    "oneformer": ("dataset.quant_calibration_dataset.images_dir", "images"),
+    "visual_changenet_segment": ("dataset.segment.quant_calibration_dataset.images_dir", ""),
+}
+"""Network -> the field with the images that a quantization measures activations on, and their folder in a dataset."""
+
+
+def calibrate(spec: Spec, facts: JobFacts) -> None:
+    """Fill the images of a quantization: those of the calibration dataset, else of the first train dataset."""
+    if facts.action == "quantize" and facts.network in _CALIBRATION:
+        field, folder = _CALIBRATION[facts.network]
+        put_all(spec, {field: at(facts.calibration or first(facts), folder)})
+
+
 def listed(spec: Spec, facts: JobFacts, parts: list[Part]) -> None:
-    """Fill the fields that a data file lists. Without an inference dataset, its fields take the eval dataset."""
+    """Fill the fields that a data file lists. Without an inference dataset, its fields take the eval dataset; without a
+    calibration dataset, the first train dataset."""
     for part in parts:
         of_role: dict[str, Sequence[DatasetFacts | None]] = {
             "train_datasets": facts.train,
             "eval_dataset": [facts.eval],
             "inference_dataset": [facts.inference or facts.eval],
-            "calibration_dataset": [facts.calibration],
+            "calibration_dataset": [facts.calibration or first(facts)],
         }
         datasets = [each for each in of_role[part.dataset] if each is not None]
         values = [_values(each, part.parts) for each in datasets]

@@ -91,7 +91,8 @@ def detr(spec: Spec, facts: JobFacts) -> None:
     Exports of later releases read those of the training, for the names of the classes.
     """
     names_classes = facts.action == "export" and facts.release != BASE and facts.network != "rtdetr"
-    if facts.action == "train" or names_classes:
+    _calibration(spec, facts)
+    if facts.action in _LEARN or names_classes:
         if facts.train:
             put(spec, "dataset.train_data_sources", [_coco(d) for d in facts.train])
         if facts.eval is not None:
@@ -104,9 +105,22 @@ def detr(spec: Spec, facts: JobFacts) -> None:
         put(spec, "dataset.infer_data_sources", source)
 
 
+_LEARN = ("train", "distill", "quantize")
+"""Actions that read the training's data."""
+
+
+def _calibration(spec: Spec, facts: JobFacts) -> None:
+    """What a quantization measures activations on: the calibration dataset, else the first train dataset."""
+    dataset = facts.calibration or first(facts)
+    if facts.action == "quantize" and dataset is not None:
+        source = _odvg(dataset) if dataset.format == "odvg" else _coco(dataset)
+        put(spec, "dataset.quant_calibration_data_sources", source)
+
+
 def grounding(spec: Spec, facts: JobFacts) -> None:
     """grounding_dino, mask_grounding_dino: ODVG or COCO for training, COCO for validation and evaluation."""
-    if facts.action == "train":
+    _calibration(spec, facts)
+    if facts.action in _LEARN:
         if facts.train:
             put(spec, "dataset.train_data_sources", [_odvg(d) if d.format == "odvg" else _coco(d) for d in facts.train])
         if facts.eval is not None:
