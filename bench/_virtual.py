@@ -10,7 +10,7 @@ import msgspec
 
 from store.records import PendingJob
 from taod.config import SchedulerConfig
-from taod.scheduler.policy.dispatch import Decision, End, Explain, Lease, Snapshot, decide
+from taod.scheduler.policy.dispatch import Decision, EndUnplaceable, Explain, Lease, Snapshot, decide
 from taod.scheduler.policy.fair_share import NANOSECONDS, Line
 from taod.scheduler.policy.reservations import Holder
 from taod.types.device import Device, DeviceKind, DeviceLease
@@ -90,7 +90,7 @@ class Machine:
             match decision:
                 case Lease(job_id, slots):
                     self._lease(job_id, slots)
-                case End(job_id):
+                case EndUnplaceable(job_id):
                     self._leave(job_id)
                     self.failed.add(job_id)
                 case Explain(job_id, reason):

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from taod.automl.encoding import values
-from taod.automl.suggest import Question, Seen, answer
+from taod.automl.suggest import ObservedTrial, Question, answer
 from taod.types.sweep import Dimension
 
 TRIALS = 20
@@ -93,7 +93,7 @@ FIRST_RANDOM = 5
 """Trials of DE and GP-UCB that are drawn at random."""
 
 
-def plain_gp(space: list[Dimension], seen: list[Seen], draw: random.Random) -> dict[str, float]:
+def plain_gp(space: list[Dimension], seen: list[ObservedTrial], draw: random.Random) -> dict[str, float]:
     """The original service's proposer: constant × Matérn 2.5 with one length scale per parameter, alpha 1e-10, 10
     restarts; expected improvement (xi 0.01), maximised by L-BFGS-B from 5 starts. Only for floats; other parameters
     are drawn at random."""
@@ -128,7 +128,7 @@ def plain_gp(space: list[Dimension], seen: list[Seen], draw: random.Random) -> d
     return {d.path: at_random[d.path] if d.choices else float(at) for d, at in zip(space, point, strict=True)}
 
 
-def differential_evolution(space: list[Dimension], seen: list[Seen], draw: random.Random) -> dict[str, float]:
+def differential_evolution(space: list[Dimension], seen: list[ObservedTrial], draw: random.Random) -> dict[str, float]:
     """DE/rand/1/bin as in DEHB at full fidelity: F 0.5, CR 0.5, the population being the better half of all trials."""
     if len(seen) < FIRST_RANDOM:
         return {d.path: float(draw.randrange(len(d.choices))) if d.choices else draw.random() for d in space}
@@ -147,7 +147,7 @@ def differential_evolution(space: list[Dimension], seen: list[Seen], draw: rando
     return point
 
 
-def confidence_bound(space: list[Dimension], seen: list[Seen], draw: random.Random) -> dict[str, float]:
+def confidence_bound(space: list[Dimension], seen: list[ObservedTrial], draw: random.Random) -> dict[str, float]:
     """As BFBO: an RBF Gaussian process, a lower confidence bound whose exploration falls with the trials, and a penalty
     near known points; the best of 2,000 random points, polished by L-BFGS-B. Choices are rounded."""
     if len(seen) < FIRST_RANDOM:
@@ -190,7 +190,7 @@ def run(job: tuple[str, str, int]) -> tuple[str, str, int, list[float], float]:
     problem, search, seed = job
     function, space, least = PROBLEMS[problem]
     draw, noise = random.Random(seed), random.Random(seed + 1)
-    seen: list[Seen] = []
+    seen: list[ObservedTrial] = []
     truths: list[float] = []
     regret: list[float] = []
     spent = 0.0
@@ -205,7 +205,7 @@ def run(job: tuple[str, str, int]) -> tuple[str, str, int, list[float], float]:
             at, memory = proposal.coordinates, proposal.memory
         spent += time.perf_counter() - began
         value, truth = function(values(space, at, {}), noise)
-        seen.append(Seen(trial, at, value, memory=memory))
+        seen.append(ObservedTrial(trial, at, value, memory=memory))
         truths.append(truth)
         # The result of a sweep is the trial with the best observed value.
         best = min(seen, key=lambda one: one.value if one.value is not None else math.inf)

@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from taod.datasets.formats.validate import Examination
+from taod.datasets.formats.validate import ContentCheck
 from taod.datasets.validation.summary import summarise
 
 IMAGES = 10_000
@@ -33,14 +33,14 @@ def run() -> Iterator[tuple[str, str, str]]:
             peer = f"pycocotools reads it in {_seconds(lambda: _theirs(top))}" if format_ == "coco" else "–"
             summary = _seconds(lambda format_=format_: summarise(top, "object_detection", format_))
             yield f"{format_}: summary of {IMAGES * EACH:,} labels", summary, peer
-            whole = _seconds(lambda format_=format_: Examination(top, "object_detection", format_).run())
+            whole = _seconds(lambda format_=format_: ContentCheck(top, "object_detection", format_).run())
             yield f"{format_}: full check, with the headers of {IMAGES:,} images", whole, "–"
 
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
         _paint(top)
         yield f"unet: summary of {MASKS:,} masks", _seconds(lambda: summarise(top, *UNET)), "–"
-        whole = _seconds(lambda: Examination(top, *UNET).run())
+        whole = _seconds(lambda: ContentCheck(top, *UNET).run())
         plain = _seconds(lambda: _decoded(top))
         yield f"unet: full check of {MASKS:,} masks of 640 x 480", whole, f"Pillow decodes them in {plain}"
 

@@ -19,7 +19,7 @@ import msgspec
 
 from runners import cgroup, ports, processes
 from runners.environment import Rules, inherited
-from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
+from runners.protocol import Claim, Launch, RunEnd, RunIdentity, RunRequest, StartFailed, Verdict
 from taod import plain_file
 from taod.paths import RunFolder
 from taod.types.release import BASE
@@ -107,7 +107,7 @@ class LocalRunner(ABC):
         identity = RunIdentity(runner=self.name, pid=found[0], start_ticks=found[1])
         return (Claim.LIVES if _lives(identity, request) else Claim.ENDED), identity
 
-    async def wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
+    async def wait(self, identity: RunIdentity, request: RunRequest) -> RunEnd:
         session = await self._until_gone(identity, request)
         since, group = identity.start_ticks or 0, _group(request.run_folder)
         left = await asyncio.to_thread(processes.kill_all, request.mark, session, since_ticks=since, group=group)
@@ -241,14 +241,14 @@ class _Memory(msgspec.Struct, frozen=True):
     limit: int = 0
 
 
-def _ended(run: RunFolder) -> Ended:
+def _ended(run: RunFolder) -> RunEnd:
     """The exit code, and for a SIGKILL or an unrecorded end whether it was an out-of-memory kill. Removes the control
     group."""
     code, note = _read_exit(run), _read_memory(run)
     words = _killed(note) if code in (None, KILLED) else ""
     if note.group is not None:
         cgroup.remove(Path(note.group))
-    return Ended(code, words, out_of_memory=bool(words))
+    return RunEnd(code, words, out_of_memory=bool(words))
 
 
 def _killed(note: _Memory) -> str:

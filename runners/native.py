@@ -128,7 +128,7 @@ class Native(LocalRunner):
         if gpus := [device.id for device in request.devices if device.kind == GPU]:
             modules = [str(LEASE_GUARD), *filter(None, [environment.get("PYTHONPATH")])]
             environment |= {LEASED: ",".join(gpus), "PYTHONPATH": os.pathsep.join(modules)}
-        return Launch(request.command.words(found.program), environment)
+        return Launch(request.command.argv_with_following(found.program), environment)
 
     def version(self, network: str) -> str | None:
         """`nvidia-tao-pytorch 5.0.0`: the distribution of the network's executable; None if unknown.
@@ -147,30 +147,30 @@ class Native(LocalRunner):
             return ""
         return f"{label} in {found.environment.path if found.environment else Path(found.program).parent.parent}"
 
-    def _find_for(self, network: str, action: str, release: str) -> _Found | None:
+    def _find_for(self, network: str, action: str, release: str) -> _Executable | None:
         entry = _entry(network, action, release)
         return self._find(entry, _subtask(network, action), release, deployed=action == DEPLOYED)
 
-    def _find(self, entry: str, subtask: str, release: str, *, deployed: bool = False) -> _Found | None:
+    def _find(self, entry: str, subtask: str, release: str, *, deployed: bool = False) -> _Executable | None:
         """The first executable of a name and release: in the configured folders, an installed tool, or on PATH.
 
         `deployed`: search executables of the deploy tools; otherwise all others.
         """
         program = _which(entry, map(str, self._folders), release, deployed=deployed)
         if program is not None:
-            return _Found(program)
+            return _Executable(program)
         versions = releases.prefixes(release)
         tool = self._tools.find(entry, subtask, releases=versions) if self._tools is not None else None
         if tool is not None and (tool.package == DEPLOY_TOOLS) == deployed:
-            return _Found(f"{tool.path}/bin/{entry}", tool)
+            return _Executable(f"{tool.path}/bin/{entry}", tool)
         program = _which(entry, os.environ.get("PATH", os.defpath).split(os.pathsep), release, deployed=deployed)
-        return None if program is None else _Found(program)
+        return None if program is None else _Executable(program)
 
     def _search_path(self) -> str:
         return os.pathsep.join([*map(str, self._folders), os.environ.get("PATH", os.defpath)])
 
 
-class _Found(msgspec.Struct, frozen=True):
+class _Executable(msgspec.Struct, frozen=True):
     """An executable, and its managed environment, if any."""
 
     program: str
@@ -197,7 +197,7 @@ def _which(entry: str, folders: Iterable[str], release: str, *, deployed: bool) 
     return None
 
 
-def _label(found: _Found, entry: str) -> str:
+def _label(found: _Executable, entry: str) -> str:
     """`nvidia-tao-pytorch 5.0.0`; empty if no metadata beside the executable names its distribution."""
     if found.environment is not None:
         return found.environment.label

@@ -47,7 +47,7 @@ class Command(msgspec.Struct, frozen=True):
     then: list[list[str]] = []
     """Further command lines of the same run, each started after the previous one exited with 0."""
 
-    def words(self, program: str | None = None) -> list[str]:
+    def argv_with_following(self, program: str | None = None) -> list[str]:
         """The words to execute: `argv`, or a shell that runs it and each of `then`; `program` replaces `argv[0]`."""
         first = self.argv if program is None else [program, *self.argv[1:]]
         if not self.then:
@@ -102,7 +102,7 @@ class RunIdentity(msgspec.Struct, frozen=True):
     handle: str | None = None
 
 
-class Ended(msgspec.Struct, frozen=True):
+class RunEnd(msgspec.Struct, frozen=True):
     """How a run ended. `exit_code` is None if it was not recorded (the wrapper was killed, the machine lost power)."""
 
     exit_code: int | None
@@ -160,7 +160,7 @@ class Runner(Protocol):
         if it was."""
         ...
 
-    async def wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
+    async def wait(self, identity: RunIdentity, request: RunRequest) -> RunEnd:
         """Wait until the run has ended, whether started by this daemon or re-adopted."""
         ...
 
@@ -171,7 +171,7 @@ class Runner(Protocol):
 
 
 @runtime_checkable
-class OffHost(Protocol):
+class OffHostRunner(Protocol):
     """Attributes of an off-host runner, whose runs lease slots of a cluster instead of devices of this machine.
 
     Only their number is limited; each gets as many GPUs as its command requests.
@@ -187,13 +187,13 @@ class OffHost(Protocol):
 CLUSTER = "cluster:"
 
 
-def place_of(runner: Runner | OffHost) -> str:
+def place_of(runner: Runner | OffHostRunner) -> str:
     """Where a runner's runs execute: empty for this machine's devices, else the id of the cluster's device."""
-    return f"{CLUSTER}{runner.name}" if isinstance(runner, OffHost) else ""
+    return f"{CLUSTER}{runner.name}" if isinstance(runner, OffHostRunner) else ""
 
 
 @runtime_checkable
-class OfReleases(Protocol):
+class ReleaseAware(Protocol):
     """Optional method of a runner with tools of releases other than 5.0."""
 
     def can_release(self, network: str, action: str, release: str) -> Verdict:
@@ -203,7 +203,7 @@ class OfReleases(Protocol):
 
 def can_release(runner: Runner, network: str, action: str, release: str) -> Verdict:
     """Whether the runner's tool for the action belongs to a release; a runner without `can_release` has 5.0."""
-    if isinstance(runner, OfReleases):
+    if isinstance(runner, ReleaseAware):
         return runner.can_release(network, action, release)
     if release == BASE:
         return Verdict(True)

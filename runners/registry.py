@@ -16,7 +16,7 @@ from runners.docker.runner import Docker
 from runners.embedded import Embedded
 from runners.environment import Rules
 from runners.native import Native
-from runners.protocol import OffHost, Runner, Verdict, can_release, place_of
+from runners.protocol import OffHostRunner, Runner, Verdict, can_release, place_of
 from runners.slurm.runner import Slurm
 from taod.catalogue import releases
 from taod.config import RunnerConfig, RunnerRule
@@ -120,10 +120,10 @@ class RunnerRegistry:
         """Names of all runners, also of those outside the order."""
         return sorted(self._makers)
 
-    def off_host(self) -> list[OffHost]:
+    def off_host(self) -> list[OffHostRunner]:
         """The selectable runners whose runs lease no device of this machine."""
         names = dict.fromkeys([*self._order, *(rule.runner for rule in self._rules)])
-        return [runner for name in names if isinstance(runner := self.get(name), OffHost)]
+        return [runner for name in names if isinstance(runner := self.get(name), OffHostRunner)]
 
     def able(self, network: str, action: str, release: str = BASE) -> list[str]:
         """Names of the runners that can run an action with tools of a release, in order of preference."""

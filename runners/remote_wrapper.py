@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from runners.protocol import Claim, Command, Ended, RunRequest, StartFailed
+from runners.protocol import Claim, Command, RunEnd, RunRequest, StartFailed
 from taod import plain_file
 from taod.paths import RunFolder
 from taod.types.release import BASE
@@ -76,15 +76,15 @@ def exit_code(run: RunFolder) -> int | None:
     return int(text) if text.endswith("\n") else None
 
 
-def recorded_end(run: RunFolder) -> Ended | None:
+def recorded_end(run: RunFolder) -> RunEnd | None:
     """The end recorded by `record_end`; None before."""
     try:
-        return msgspec.json.decode(plain_file.read(run.path / "ended.json"), type=Ended)
+        return msgspec.json.decode(plain_file.read(run.path / "ended.json"), type=RunEnd)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
 
 
-def record_end(run: RunFolder, ended: Ended) -> Ended:
+def record_end(run: RunFolder, ended: RunEnd) -> RunEnd:
     """Record the end as reported by the engine or the cluster, which may drop it. Returns `ended`."""
     aside = run.path / ".ended.json"
     aside.write_bytes(msgspec.json.encode(ended))

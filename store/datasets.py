@@ -51,7 +51,7 @@ class Datasets:
         where = Where()
         where.add("user_id = ?", user_id)
         where.equal("type", filter.type)
-        where.within("name_key", filter.name)
+        where.require_text("name_key", filter.name)
         if filter.read_only:
             where.add("FALSE")
         total = self._db.number(f"SELECT count(*) FROM datasets WHERE {where.sql}", where.parameters)

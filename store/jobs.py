@@ -74,14 +74,14 @@ class Jobs:
             created_on=at,
             last_modified=at,
             queued_at=at if job.state is State.QUEUED else None,
-            place=self._place(time_s) if job.state is State.QUEUED else 0,
+            place=self._next_position(time_s) if job.state is State.QUEUED else 0,
         )
         values = {**_COLUMNS.pack(record), owner_column(job.owner_kind): job.owner_id, "search_key": ""}
         self._db.insert("jobs", values)
         refresh_search(self._db, "id", job.id)
         self._add_history(job.id, at, job.state, job.reason)
 
-    def _place(self, time_s: float) -> int:
+    def _next_position(self, time_s: float) -> int:
         """A queue position behind all queued jobs, even if the clock was set back."""
         place = round(time_s * 1e9)
         if self._last_place is None or place < self._last_place:
@@ -109,7 +109,7 @@ class Jobs:
         size: int | None = None,
     ) -> tuple[builtins.list[JobRecord], int]:
         """One page of jobs, and the total number of matches."""
-        where = _where(filter)
+        where = _job_conditions(filter)
         if _has_kept_counts(msgspec.structs.replace(filter, trials=None)) and filter.trials is not True:
             total = sum(self.counts(filter).values())
         else:
@@ -122,7 +122,7 @@ class Jobs:
 
     def counts(self, filter: JobFilter = JobFilter()) -> dict[State, int]:
         """The number of matching jobs by state, without zeros."""
-        where = _where(filter)
+        where = _job_conditions(filter)
         if filter.trials is False and _has_kept_counts(msgspec.structs.replace(filter, trials=None)):
             # `job_counts` includes trials. They are few and have their own index, so they are subtracted.
             every = self.counts(msgspec.structs.replace(filter, trials=None))
@@ -220,7 +220,7 @@ class Jobs:
             now = iso(time_s)
             implied = _implied_columns(old, new, now)
             if "queued_at" in implied:
-                implied["place"] = self._place(time_s)
+                implied["place"] = self._next_position(time_s)
             reason_columns = _COLUMNS.changes(with_reason({"reason": reason}))
             values = {"state": str(new), **reason_columns, "last_modified": now, **implied, **changes}
             self._db.update("jobs", values, "id = ?", [job_id])
@@ -357,7 +357,7 @@ def _has_kept_counts(filter: JobFilter) -> bool:
     return filter == JobFilter(user_id=filter.user_id, states=filter.states)
 
 
-def _where(filter: JobFilter) -> Where:
+def _job_conditions(filter: JobFilter) -> Where:
     where = Where()
     where.equal("user_id", filter.user_id)
     where.equal("owner_kind", filter.owner_kind)
@@ -367,7 +367,7 @@ def _where(filter: JobFilter) -> Where:
     if filter.states is not None:
         names = sorted(filter.states)
         where.add(f"state IN ({', '.join('?' * len(names))})", *names)
-    where.within("search_key", filter.text)
+    where.require_text("search_key", filter.text)
     if filter.trials is not None:
         where.add("sweep_id IS NOT NULL" if filter.trials else "sweep_id IS NULL")
     return where

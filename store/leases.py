@@ -27,7 +27,7 @@ class Leases:
         """All leases, sorted by device and slot."""
         return [_COLUMNS.read(row) for row in self._db.rows(f"{_SELECT} ORDER BY device_id, slot")]
 
-    def of(self, job_id: str) -> list[LeaseRecord]:
+    def for_job(self, job_id: str) -> list[LeaseRecord]:
         """The job's leases, sorted by device and slot."""
         sql = f"{_SELECT} WHERE job_id = ? ORDER BY device_id, slot"
         return [_COLUMNS.read(row) for row in self._db.rows(sql, [job_id])]

@@ -62,7 +62,7 @@ class Models:
         size: int | None = None,
     ) -> tuple[builtins.list[ModelRecord], int]:
         """One page of models that the user may read, pretrained ones last, and the total number of matches."""
-        own, pretrained = _where(filter), _where(filter)
+        own, pretrained = _resource_conditions(filter), _resource_conditions(filter)
         own.add("user_id IS NOT NULL AND (user_id = ? OR public)", user_id)
         pretrained.add(_PRETRAINED, user_id)
         total = 0
@@ -150,10 +150,10 @@ class Models:
             )
 
 
-def _where(filter: ResourceFilter) -> Where:
+def _resource_conditions(filter: ResourceFilter) -> Where:
     where = Where()
     where.equal("dataset_type", filter.type)
     where.equal("network_arch", filter.arch)
     where.equal("read_only", None if filter.read_only is None else int(filter.read_only))
-    where.within("name_key", filter.name)
+    where.require_text("name_key", filter.name)
     return where

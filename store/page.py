@@ -31,7 +31,7 @@ class Where:
         if value is not None:
             self.add(f"{column} = ?", value)
 
-    def within(self, column: str, text: str | None) -> None:
+    def require_text(self, column: str, text: str | None) -> None:
         """Require that the column, which is stored case-folded, contains the text; there are no wildcards."""
         if text:
             self.add(f"instr({column}, ?)", text.casefold())

@@ -65,7 +65,7 @@ class SafeStream(io.TextIOWrapper):
         return len(text)
 
 
-def guard() -> None:
+def protect_output() -> None:
     """Let standard output and standard error pass only text and colours to a terminal."""
     for name in ("stdout", "stderr"):
         stream: TextIO = getattr(sys, name)

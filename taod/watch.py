@@ -141,14 +141,14 @@ class SharedWatches:
     """One watch, and so one thread, for all listeners of a folder. For one event loop."""
 
     def __init__(self) -> None:
-        self._shared: dict[Path, _Shared] = {}
+        self._shared: dict[Path, _SharedWatch] = {}
 
     @asynccontextmanager
     async def on(self, folder: Path) -> AsyncIterator[Listener]:
         """A listener of this folder's changes from entering the block on."""
         shared = self._shared.get(folder)
         if shared is None:
-            shared = self._shared[folder] = _Shared(folder)
+            shared = self._shared[folder] = _SharedWatch(folder)
         listener = Listener()
         shared.listeners.add(listener)
         try:
@@ -162,7 +162,7 @@ class SharedWatches:
                 await asyncio.gather(shared.task, return_exceptions=True)
 
 
-class _Shared:
+class _SharedWatch:
     def __init__(self, folder: Path) -> None:
         self.listeners: set[Listener] = set()
         self.armed = asyncio.Event()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 SLOW_FIXTURES = {"container_engine", "docker_engine", "podman_engine", "slurm_cluster"}
 """Real container engines and clusters; each takes seconds to start."""
-SLOW_WEIGHT = 300
-"""Estimated duration of a slow test, in fast ones."""
+FAST_S = 0.05
+SLOW_S = 15.0
+"""Estimated CPU times of a fast and of a slow test; `slow(seconds=…)` states another one."""
 
 # The client logs one line per request, which would hide the output of a failing test.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -26,7 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
-    durations: Counter[Path] = Counter()
+    durations: dict[Path, float] = defaultdict(float)
     for item in items:
-        durations[item.path] += SLOW_WEIGHT if item.get_closest_marker("slow") else 1
+        slow = item.get_closest_marker("slow")
+        durations[item.path] += slow.kwargs.get("seconds", SLOW_S) if slow else FAST_S
     items.sort(key=lambda item: -durations[item.path])

@@ -10,7 +10,7 @@ from textual.containers import Horizontal
 from textual.widgets import Static
 
 from taod.types.state import State
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 from tui.theme import DIM, GLYPHS, GREEN, RED, SOFT, TEXT
 
 ORDER = (
@@ -34,7 +34,7 @@ GAP = 5
 """Cells of padding and gaps in the line."""
 
 
-class HeaderBar(Live, Horizontal):
+class HeaderBar(LiveNode, Horizontal):
     """The first line of every page."""
 
     def __init__(self, url: str, page: str) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 from textual import work
 from textual.containers import Vertical
 
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 
 
-class LazyPlot(Live, Vertical):
+class LazyPlot(LiveNode, Vertical):
     """Creates its plot on the first data and passes it the newest values."""
 
     def __init__(self, kind: str, id: str) -> None:

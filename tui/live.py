@@ -1,7 +1,7 @@
 """The lifecycle gate of every screen and widget that shows data: data waits for the mount and is dropped on removal.
 
 Data arrives from workers, messages and timers at any time; a widget's children exist only between its compose and its
-removal. Only `Live` knows in which of the three phases a widget is.
+removal. Only `LiveNode` knows in which of the three phases a widget is.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ else:
     Node = object  # A mixin: with a widget as its base, its styles would replace those of the real one.
 
 T = TypeVar("T")
-L = TypeVar("L", bound="Live")
+L = TypeVar("L", bound="LiveNode")
 P = ParamSpec("P")
 
 DELIVERIES: set[str] = set()
 """Qualified names of all imported methods marked with `delivery`."""
 
 
-class Live(Node):
+class LiveNode(Node):
     """Mixin, first in the bases of a widget or screen.
 
     Its workers start when it is mounted and end at their next step once it is being removed. Coroutines passed to
@@ -100,7 +100,7 @@ class Live(Node):
 class _Gate(Awaitable[T]):
     """Steps a coroutine; before a step, throws CancelledError into it if its widget is gone meanwhile."""
 
-    def __init__(self, node: Live, coroutine: Coroutine[Any, Any, T]) -> None:
+    def __init__(self, node: LiveNode, coroutine: Coroutine[Any, Any, T]) -> None:
         self._node, self._coroutine = node, coroutine
 
     def __await__(self) -> Generator[Any, Any, T]:
@@ -125,7 +125,7 @@ class _Gate(Awaitable[T]):
 
 
 def delivery(method: Callable[Concatenate[L, P], T]) -> Callable[Concatenate[L, P], T | None]:
-    """Mark a method of a `Live` that receives data. The wrapped method returns None if it queues or drops the call."""
+    """Mark a method of a `LiveNode` that receives data. The wrapped method returns None if it queues or drops it."""
 
     @wraps(method)
     def deliver(self: L, /, *args: P.args, **kwargs: P.kwargs) -> T | None:

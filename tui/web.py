@@ -60,11 +60,11 @@ async def guarded_app(command: list[str], port: int, token: str) -> Any:
     except ImportError as error:
         raise ClientError(0, MISSING) from error
 
-    class Quiet(Server):
+    class QuietServer(Server):
         async def on_startup(self, app: Any) -> None:
             """`serve` prints the address."""
 
-    server = Quiet(shlex.join(command), host=HOST, port=port, title="taod")
+    server = QuietServer(shlex.join(command), host=HOST, port=port, title="taod")
     app = await server._make_app()
     app.middlewares.append(guard(port, token))
     app.on_response_prepare.append(add_security_headers)

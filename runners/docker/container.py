@@ -58,12 +58,14 @@ class Container(msgspec.Struct, frozen=True):
     """Variable → source of its value (a file or `$NAME`)."""
 
 
-def of(request: RunRequest, image: str, config: DockerConfig, given: Rules, *, threads: int) -> Container:
+def describe_container(
+    request: RunRequest, image: str, config: DockerConfig, given: Rules, *, threads: int
+) -> Container:
     """The container of a run, without the values of its secrets. Raises ValueError for an invalid size in taod.toml."""
     command = request.command
     found = rules.matching(config.rule, command.network, command.action)
     entrypoint = next((rule.entrypoint for rule in reversed(found) if rule.entrypoint is not None), [])
-    words = [*entrypoint, *command.words()]
+    words = [*entrypoint, *command.argv_with_following()]
     wrapper = [WRAPPER, "taod-run", str(request.run_folder.path), str(request.job_folder.log), "run"]
     cache = [Mount(str(given.cache), False)] if given.cache is not None else []
     return Container(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from runners.docker import endpoint
-from runners.docker.endpoint import Facts, NoEngine
+from runners.docker.endpoint import EngineInfo, NoEngine
 from taod.config import DockerConfig, RunnerConfig
 
 GIB = 1024**3
@@ -52,13 +52,13 @@ def examine(config: RunnerConfig) -> Iterator[Check]:
     yield login(Path(os.environ.get("DOCKER_CONFIG", "~/.docker")).expanduser() / "config.json")
 
 
-def engine(url: str, facts: Facts) -> Check:
+def engine(url: str, facts: EngineInfo) -> Check:
     """The engine's version, and whether runs outlive its restart."""
     hint = "" if facts.live_restore_enabled else 'with "live-restore": true in daemon.json, runs outlive its restarts'
     return Check(True, "docker", f"{facts.server_version} at {url}", hint)
 
 
-def toolkit(facts: Facts, *, gpus: bool) -> Check:
+def toolkit(facts: EngineInfo, *, gpus: bool) -> Check:
     """Checks that containers can get GPUs. `gpus`: whether the machine has any."""
     if "nvidia" in facts.runtimes:
         return Check(True, "toolkit", "the engine gives GPUs to containers")

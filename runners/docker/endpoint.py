@@ -84,7 +84,7 @@ def labels(url: str, image: str) -> dict[str, str] | None:
     return (found.config and found.config.labels) or {}
 
 
-class Facts(msgspec.Struct, rename="pascal"):
+class EngineInfo(msgspec.Struct, rename="pascal"):
     """The engine's properties that taod uses."""
 
     server_version: str = ""
@@ -94,9 +94,9 @@ class Facts(msgspec.Struct, rename="pascal"):
     operating_system: str = ""
 
 
-def facts(url: str) -> Facts:
+def facts(url: str) -> EngineInfo:
     """Reads the engine's properties. Raises NoEngine."""
-    return msgspec.json.decode(ask(url, "/info"), type=Facts)
+    return msgspec.json.decode(ask(url, "/info"), type=EngineInfo)
 
 
 class _Unix(http.client.HTTPConnection):

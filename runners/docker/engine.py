@@ -24,7 +24,7 @@ STOP_BY_HAND_S = 60
 0."""
 
 
-class Gone(Exception):
+class ContainerGone(Exception):
     """The container does not exist."""
 
 
@@ -91,7 +91,7 @@ class Engine:
             self._shared().start(handle)
 
     def kill(self, handle: str, number: str) -> None:
-        """Send a signal to the container. Raises Gone if it has ended."""
+        """Send a signal to the container. Raises ContainerGone if it has ended."""
         with _translated_errors():
             self._shared().kill(handle, number)
 
@@ -100,7 +100,7 @@ class Engine:
         try:
             with _translated_errors():
                 self._shared().remove_container(handle, force=True, v=True)
-        except (Gone, Taken):
+        except (ContainerGone, Taken):
             pass  # it is being removed already
 
     def state(self, handle: str) -> State:
@@ -132,14 +132,14 @@ class Engine:
         try:
             with _translated_errors():
                 self._shared().inspect_image(image)
-        except Gone:
+        except ContainerGone:
             return False
         return True
 
     def pull(self, image: str) -> Iterator[dict[str, Any]]:
         """Download an image; yields the engine's progress reports. Logs in only through a credential helper.
 
-        Raises Gone if the registry has no such image.
+        Raises ContainerGone if the registry has no such image.
         """
         from docker import auth, utils
 
@@ -181,26 +181,26 @@ def _translated_errors() -> Iterator[None]:
 
     try:
         yield
-    except (Gone, Taken, Rejected, NoEngine):
+    except (ContainerGone, Taken, Rejected, NoEngine):
         raise
     except errors.NotFound as error:
-        raise Gone(_said(error)) from error
+        raise ContainerGone(_explanation(error)) from error
     except errors.APIError as error:
-        raise _meant(error.status_code, _said(error)) from error
+        raise _engine_error(error.status_code, _explanation(error)) from error
     except (requests.exceptions.RequestException, errors.DockerException, OSError) as error:
         raise NoEngine(f"the container engine does not answer: {error}") from error
 
 
-def _meant(status: int, text: str) -> Exception:
+def _engine_error(status: int, text: str) -> Exception:
     """An error answer as this module's error. Podman's codes and texts differ from Docker's for two of them."""
     if "is not running" in text or "can only kill running containers" in text:
-        return Gone(text)
+        return ContainerGone(text)
     if status == 409 or "that name is already in use" in text:
         return Taken(text)
     return Rejected(text)
 
 
-def _said(error: Any) -> str:
+def _explanation(error: Any) -> str:
     return str(error.explanation or error)
 
 

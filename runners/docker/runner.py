@@ -18,11 +18,11 @@ from runners.docker import container as containers
 from runners.docker import endpoint
 from runners.docker.container import Container
 from runners.docker.endpoint import NoEngine
-from runners.docker.engine import Engine, Gone, Rejected, Taken, in_thread
+from runners.docker.engine import ContainerGone, Engine, Rejected, Taken, in_thread
 from runners.docker.progress import Progress
 from runners.environment import Rules, threads_per_slot
 from runners.ports import Reservation
-from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
+from runners.protocol import Claim, Launch, RunEnd, RunIdentity, RunRequest, StartFailed, Verdict
 from taod import masking
 from taod.backoff import Backoff
 from taod.catalogue import network as catalogue
@@ -140,13 +140,13 @@ class Docker:
             handle = await _cancellable(_create, engine, self._with_port(container, request))
         except Taken as error:
             raise StartFailed(f"attempt {request.attempt} was claimed by another starter") from error
-        except Gone as error:
+        except ContainerGone as error:
             raise StartFailed(f"there is no image {container.image}: {error}") from error
         except (NoEngine, Rejected) as error:
             raise StartFailed(_with_remedy(str(error))) from error
         try:
             await in_thread(engine.start, handle)
-        except (NoEngine, Rejected, Gone) as error:
+        except (NoEngine, Rejected, ContainerGone) as error:
             # It may have started; once the daemon has taken the claim it cannot start any more.
             remote_wrapper.take_claim(request.run_folder)
             await self._remove(engine, handle)
@@ -170,13 +170,13 @@ class Docker:
             try:
                 state = await in_thread(self._answering().state, name)
                 claim = Claim.LIVES if state.running else Claim.ENDED
-            except Gone:
+            except ContainerGone:
                 claim = Claim.ENDED
             except NoEngine:
                 pass  # `wait` continues when the engine answers again
         return claim, RunIdentity(runner=self.name, handle=name)
 
-    async def wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
+    async def wait(self, identity: RunIdentity, request: RunRequest) -> RunEnd:
         name = containers.name_of(request)
         if name not in self._ports and (again := ports.reserve_again(request.run_folder.port)) is not None:
             self._ports[name] = again
@@ -184,7 +184,7 @@ class Docker:
         self._release_port(request)
         return ended
 
-    async def _wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
+    async def _wait(self, identity: RunIdentity, request: RunRequest) -> RunEnd:
         run, handle = request.run_folder, identity.handle or containers.name_of(request)
         backoff = Backoff(first_s=0.2, longest_s=5.0)
         while (ended := remote_wrapper.recorded_end(run)) is None:
@@ -193,15 +193,15 @@ class Docker:
                 await in_thread(engine.wait, handle)
                 ended = await self._ending(engine, handle, request)
                 return await self._finish(engine, handle, request, ended)
-            except Gone:
+            except ContainerGone:
                 code = remote_wrapper.exit_code(run)
                 return remote_wrapper.record_end(
-                    run, Ended(code, "" if code is not None else "its container was removed")
+                    run, RunEnd(code, "" if code is not None else "its container was removed")
                 )
             except (NoEngine, Rejected) as error:
                 code = remote_wrapper.exit_code(run)
                 if code is not None and backoff.failures:
-                    return Ended(code)
+                    return RunEnd(code)
                 log.warning("container %s cannot be waited for now: %s", handle, error)
                 await backoff.wait()
         return ended
@@ -215,7 +215,7 @@ class Docker:
             await _claimed(run)
         try:
             await in_thread(engine.kill, handle, "SIGKILL" if force else containers.STOP_SIGNAL)
-        except Gone:
+        except ContainerGone:
             pass
 
     def _with_port(self, container: Container, request: RunRequest) -> Container:
@@ -233,7 +233,7 @@ class Docker:
         if (port := self._ports.pop(containers.name_of(request), None)) is not None:
             port.close()
 
-    async def _ending(self, engine: Engine, handle: str, request: RunRequest) -> Ended:
+    async def _ending(self, engine: Engine, handle: str, request: RunRequest) -> RunEnd:
         state = await in_thread(engine.state, handle)
         code = remote_wrapper.exit_code(request.run_folder)
         message = state.error
@@ -243,9 +243,9 @@ class Docker:
         elif code is None and 0 < (state.exit_code or 0) < remote_wrapper.SIGNALLED:
             # The wrapper started nothing, because it could not write its files.
             message = message or await in_thread(engine.last_words, handle) or f"{request.folder} cannot be written"
-        return Ended(state.exit_code if code is None else code, message)
+        return RunEnd(state.exit_code if code is None else code, message)
 
-    async def _finish(self, engine: Engine, handle: str, request: RunRequest, ended: Ended) -> Ended:
+    async def _finish(self, engine: Engine, handle: str, request: RunRequest, ended: RunEnd) -> RunEnd:
         try:
             remote_wrapper.record_end(request.run_folder, ended)
         except OSError as error:
@@ -277,7 +277,7 @@ class Docker:
         if not image:
             raise StartFailed(f"runner.docker.images has no image of kind {kind!r}; name one")
         try:
-            return containers.of(request, image, self._config, self._rules, threads=self._threads)
+            return containers.describe_container(request, image, self._config, self._rules, threads=self._threads)
         except ValueError as error:
             raise StartFailed(str(error)) from error
 
@@ -322,7 +322,7 @@ class Docker:
 
 def kind_of(network: str, action: str) -> str:
     """The kind of image with the action's tool, as far as network and action determine it."""
-    newest = catalogue.of(network, releases.KNOWN[-1])
+    newest = catalogue.get_network(network, releases.KNOWN[-1])
     return "tao-deploy" if action in DEPLOYED else newest.image
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from runners.environment import Rules, inherited
 from runners.slurm import state
-from runners.slurm.state import Seen
+from runners.slurm.state import ClusterJob
 from taod.config import SlurmConfig
 
 ANSWER_S = 30.0
@@ -34,16 +34,16 @@ class Commands:
         # `number;cluster`
         return answer.strip().split(";")[0]
 
-    async def mine(self) -> list[Seen]:
+    async def own_jobs(self) -> list[ClusterJob]:
         """This user's jobs, including recently ended ones."""
         return state.queue(await self._run("squeue", "--me", "--noheader", "--states=all", f"--format={state.FORMAT}"))
 
-    async def named(self, name: str) -> list[Seen]:
+    async def named(self, name: str) -> list[ClusterJob]:
         """This user's jobs of that name."""
         arguments = ("--me", "--noheader", "--states=all", f"--name={name}", f"--format={state.FORMAT}")
         return state.queue(await self._run("squeue", *arguments))
 
-    async def one(self, handle: str) -> Seen | None:
+    async def one(self, handle: str) -> ClusterJob | None:
         """The job from the controller, else from the accounting; None if neither knows it."""
         try:
             return state.shown(await self._run("scontrol", "show", "job", "--oneliner", handle))

@@ -11,11 +11,11 @@ from typing import Any
 
 from runners import remote_wrapper, rules
 from runners.environment import Rules
-from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
+from runners.protocol import Claim, Launch, RunEnd, RunIdentity, RunRequest, StartFailed, Verdict
 from runners.slurm import script as scripts
 from runners.slurm import state
 from runners.slurm.commands import PROGRAMS, Commands, NoCluster
-from runners.slurm.state import Seen
+from runners.slurm.state import ClusterJob
 from runners.slurm.watcher import Watcher
 from taod import masking
 from taod.catalogue import releases
@@ -74,7 +74,7 @@ class Slurm:
         prefix = scripts.resources(self._config, command.network, command.action).prefix
         masked = dict.fromkeys(scripts.secrets(self._config, command.network, command.action), masking.MASK)
         environment = scripts.environment(request, self._config, self._rules)
-        return Launch([*words, *prefix, *command.words()], environment | masked)
+        return Launch([*words, *prefix, *command.argv_with_following()], environment | masked)
 
     async def start(self, request: RunRequest) -> RunIdentity:
         remote_wrapper.open_folder(request)
@@ -114,7 +114,7 @@ class Slurm:
             claim = Claim.ENDED
         return claim, RunIdentity(runner=self.name, handle=handle)
 
-    async def wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
+    async def wait(self, identity: RunIdentity, request: RunRequest) -> RunEnd:
         run, handle = request.run_folder, identity.handle or ""
         if (ended := remote_wrapper.recorded_end(run)) is not None:
             return ended
@@ -134,14 +134,14 @@ class Slurm:
             remote_wrapper.record_end(run, ended)
         return ended
 
-    async def _until_over(self, handle: str, request: RunRequest) -> tuple[int | None, Seen | None]:
+    async def _until_over(self, handle: str, request: RunRequest) -> tuple[int | None, ClusterJob | None]:
         """Wait until the run has recorded its exit code or the cluster reports its end. Returns both."""
         run, name = request.run_folder, scripts.name_of(request)
-        reports: list[Seen | None] = []
+        reports: list[ClusterJob | None] = []
         reason = ""
         async with FolderWatch(run.path) as watch:
 
-            def update(seen: Seen | None) -> None:
+            def update(seen: ClusterJob | None) -> None:
                 nonlocal reason
                 if seen is not None and seen.state == "PENDING" and seen.reason not in ("", reason):
                     reason = seen.reason
@@ -175,7 +175,7 @@ class Slurm:
             if "Invalid job id" not in str(error) and "already" not in str(error):
                 raise
 
-    async def _final(self, handle: str, name: str) -> Seen | None:
+    async def _final(self, handle: str, name: str) -> ClusterJob | None:
         """The final state on the cluster, which reports it only after its cleanup."""
         seen = await self._commands.one(handle)
         for pause in CLEARING_S:
@@ -185,7 +185,7 @@ class Slurm:
             seen = await self._commands.one(handle)
         return seen if seen is not None and seen.name == name else None
 
-    async def _known(self, request: RunRequest) -> Seen | None:
+    async def _known(self, request: RunRequest) -> ClusterJob | None:
         """The cluster's job of this attempt; None if the cluster does not know one."""
         try:
             found = await self._commands.named(scripts.name_of(request))

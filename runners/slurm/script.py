@@ -106,6 +106,6 @@ def script(request: RunRequest, config: SlurmConfig, given: Rules) -> str:
     lines.append(f'echo "$MASTER_PORT" >{shlex.quote(str(request.run_folder.port))}')
     lines += ports.spec_shell(request.command)
     words = ["exec", "/bin/sh", "-c", WRAPPER, "taod-run", str(request.run_folder.path), ""]
-    tool = [signalled(request.command), *wanted.prefix, *request.command.words()]
+    tool = [signalled(request.command), *wanted.prefix, *request.command.argv_with_following()]
     lines.append(f'{shlex.join(words)} "$SLURM_JOB_ID" {shlex.join(tool)}')
     return "\n".join(lines) + "\n"

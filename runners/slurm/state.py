@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from runners.protocol import Ended
+from runners.protocol import RunEnd
 
 FORMAT = "%i|%j|%T|%r"
 """Output format of squeue: number, name, state, reason."""
@@ -27,7 +27,7 @@ MEANINGS = {
 """Explanations of ends caused by the cluster, by state."""
 
 
-class Seen(msgspec.Struct, frozen=True):
+class ClusterJob(msgspec.Struct, frozen=True):
     """One job as reported by the cluster."""
 
     number: str
@@ -41,22 +41,22 @@ class Seen(msgspec.Struct, frozen=True):
         return self.state in LIVING
 
 
-def queue(text: str) -> list[Seen]:
+def queue(text: str) -> list[ClusterJob]:
     """The lines of `squeue -o FORMAT`."""
     found = []
     for line in text.splitlines():
         fields = line.strip().split("|", 3)
         if len(fields) == 4:
-            found.append(Seen(fields[0], fields[1], fields[2], "" if fields[3] == "None" else fields[3]))
+            found.append(ClusterJob(fields[0], fields[1], fields[2], "" if fields[3] == "None" else fields[3]))
     return found
 
 
-def shown(text: str) -> Seen | None:
+def shown(text: str) -> ClusterJob | None:
     """The job in the line of `scontrol show job -o`; None if it knows no such job."""
     fields = dict(re.findall(r"(\w+)=(\S*)", text))
     if "JobState" not in fields:
         return None
-    return Seen(
+    return ClusterJob(
         number=fields.get("JobId", ""),
         name=fields.get("JobName", ""),
         state=fields["JobState"],
@@ -65,27 +65,27 @@ def shown(text: str) -> Seen | None:
     )
 
 
-def accounted(text: str) -> Seen | None:
+def accounted(text: str) -> ClusterJob | None:
     """The job in the first line of `sacct -X -n -P -o JobIDRaw,JobName,State,ExitCode`; None without a line."""
     for line in text.splitlines():
         fields = line.split("|")
         if len(fields) == 4 and fields[2]:
             # `CANCELLED by 1000`
-            return Seen(fields[0], fields[1], fields[2].split()[0], "", _code(fields[3]))
+            return ClusterJob(fields[0], fields[1], fields[2].split()[0], "", _code(fields[3]))
     return None
 
 
-def ended(seen: Seen | None, recorded: int | None, handle: str) -> Ended:
+def ended(seen: ClusterJob | None, recorded: int | None, handle: str) -> RunEnd:
     """How a run ended. `seen`: the cluster's last report, if any; `recorded`: the exit code written by the wrapper."""
     if seen is None:
         why = "" if recorded is not None else f"the cluster knows nothing of job {handle} any more"
-        return Ended(recorded, why)
+        return RunEnd(recorded, why)
     why = "" if recorded == 0 else MEANINGS.get(seen.state, "")
     if recorded is not None:
-        return Ended(recorded, why)
+        return RunEnd(recorded, why)
     if seen.state == "COMPLETED":
-        return Ended(0)
-    return Ended(seen.exit_code or None, why or f"the cluster says {seen.state} of job {handle}")
+        return RunEnd(0)
+    return RunEnd(seen.exit_code or None, why or f"the cluster says {seen.state} of job {handle}")
 
 
 def _code(text: str) -> int | None:

@@ -7,10 +7,10 @@ import logging
 from collections.abc import Callable
 
 from runners.slurm.commands import Commands, NoCluster
-from runners.slurm.state import Seen
+from runners.slurm.state import ClusterJob
 from taod.backoff import Backoff
 
-Listener = Callable[[Seen | None], None]
+Listener = Callable[[ClusterJob | None], None]
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Watcher:
             # Jobs of listeners added during the query may be missing from the answer.
             asked = list(self._listeners.items())
             try:
-                seen = {one.name: one for one in await self._commands.mine()}
+                seen = {one.name: one for one in await self._commands.own_jobs()}
             except NoCluster as error:
                 if answered:
                     log.warning("the cluster does not answer: %s", error)

@@ -7,7 +7,7 @@ import msgspec
 from taod.types.reason import Reason
 
 
-class Begin(msgspec.Struct, frozen=True, kw_only=True):
+class StartTrial(msgspec.Struct, frozen=True, kw_only=True):
     """Start a new trial with values from the proposer."""
 
     bracket: int = 0
@@ -41,4 +41,4 @@ class Finish(msgspec.Struct, frozen=True):
     reason: Reason
 
 
-Step = Begin | Promote | Prune | Finish
+Step = StartTrial | Promote | Prune | Finish

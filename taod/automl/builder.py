@@ -7,7 +7,7 @@ import secrets
 from store.records import ModelRecord, SweepRecord
 from taod.automl import space
 from taod.automl.algorithms import algorithm
-from taod.catalogue.network import Network, of
+from taod.catalogue.network import Network, get_network
 from taod.catalogue.schema import merge
 from taod.catalogue.training_length import length, length_field
 from taod.config import AutomlConfig
@@ -37,7 +37,7 @@ def build_sweep(
     site: str = "",
 ) -> SweepRecord:
     """The sweep of a train job. Raises BadRequest or InvalidSpec for an invalid search."""
-    network = of(model.network_arch, model.release)
+    network = get_network(model.network_arch, model.release)
     chosen = algorithm(model.automl_algorithm)
     metric = model.metric if model.metric != UNSET else network.metric
     if not metric:

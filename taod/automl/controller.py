@@ -13,7 +13,7 @@ from store import Store
 from store.records import JobRecord, NewJob, SweepRecord, TrialRecord
 from taod.automl import best as files
 from taod.automl import encoding, trials
-from taod.automl.actions import Begin, Finish, Promote, Prune, Step
+from taod.automl.actions import Finish, Promote, Prune, StartTrial, Step
 from taod.automl.algorithms import algorithm
 from taod.automl.finalize import SweepFinalizer
 from taod.automl.log import SweepLog
@@ -21,7 +21,7 @@ from taod.automl.population import perturbed
 from taod.automl.proposer import Proposer
 from taod.automl.schedule import Snapshot, decide
 from taod.backoff import Backoff, passes
-from taod.catalogue.network import Network, of
+from taod.catalogue.network import Network, get_network
 from taod.clock import seconds_of
 from taod.scheduler.context import ActiveRun, JobSupervisor, SchedulerContext
 from taod.scheduler.scheduler import Controls, SupervisorFactory
@@ -240,7 +240,7 @@ class SweepSupervisor:
     async def _do(self, job: JobRecord, sweep: SweepRecord, step: Step) -> bool:
         """Do one step. Returns whether the sweep is over."""
         match step:
-            case Begin():
+            case StartTrial():
                 await self._begin(sweep, step)
             case Promote(number, rung, epochs):
                 self._promote(sweep, number, rung, epochs)
@@ -251,7 +251,7 @@ class SweepSupervisor:
                 return True
         return False
 
-    async def _begin(self, sweep: SweepRecord, step: Begin) -> None:
+    async def _begin(self, sweep: SweepRecord, step: StartTrial) -> None:
         """Start a new trial: ask for its values, then insert it and its job in one transaction."""
         store = self._context.store
         known = store.sweeps.trials(sweep.job_id)
@@ -370,7 +370,7 @@ class SweepSupervisor:
     def _network(self, sweep: SweepRecord) -> Network:
         job = self._context.store.jobs.get(sweep.job_id)
         assert job is not None
-        return of(job.network, job.release)
+        return get_network(job.network, job.release)
 
 
 def sweep_supervisors(store: Store, proposer: Proposer) -> SupervisorFactory:
@@ -386,8 +386,8 @@ def sweep_supervisors(store: Store, proposer: Proposer) -> SupervisorFactory:
     return make
 
 
-class _OfSweep(msgspec.Struct):
+class _SweepReference(msgspec.Struct):
     sweep_id: str | None = None
 
 
-_OF_SWEEP = msgspec.json.Decoder(_OfSweep)
+_OF_SWEEP = msgspec.json.Decoder(_SweepReference)

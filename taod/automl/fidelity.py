@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from taod.catalogue.network import Network, of
+from taod.catalogue.network import Network, get_network
 from taod.catalogue.schema import merge
 from taod.catalogue.training_length import INTERVAL, length_field
 
@@ -19,7 +19,7 @@ def for_rung(
 
     Each rung is validated and saves its checkpoint at its end.
     """
-    chosen = of(network)
+    chosen = get_network(network)
     whole = merge.merge(merge.default(chosen, "train"), document)
     changed: dict[str, Any] = {}
     field = length_field(chosen)

@@ -11,7 +11,7 @@ from taod.automl import sweep_result, trials
 from taod.automl.algorithms import algorithm
 from taod.automl.log import SweepLog
 from taod.automl.schedule import best, score
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.scheduler.context import SchedulerContext
 from taod.scheduler.scheduler import Controls
 from taod.scheduler.supervision.exit_classification import CANCEL, FINISH
@@ -151,7 +151,9 @@ class SweepFinalizer:
 
     def _install_best(self, job: JobRecord, scores: dict[int, float]) -> object:
         root = self._context.root
-        return files.install_best(of(job.network, job.release), root.job(job.id), root.job(self._sweep.job_id), scores)
+        return files.install_best(
+            get_network(job.network, job.release), root.job(job.id), root.job(self._sweep.job_id), scores
+        )
 
     def _scores(self, trial: TrialRecord) -> dict[int, float]:
         """Epoch → score, higher is better, if the best checkpoint is wanted; else empty."""

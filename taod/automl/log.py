@@ -8,7 +8,7 @@ from pathlib import Path
 
 from store.records import TrialRecord
 from taod import plain_file
-from taod.automl.trials import Ended
+from taod.automl.trials import RungEnd
 from taod.clock import Clock, iso
 from taod.types.reason_text import text
 
@@ -38,7 +38,7 @@ class SweepLog:
         behind = f", from the checkpoint of trial {trial.source}" if trial.source is not None else ""
         self.write(f"trial {trial.number}{until}{behind}: {chosen}")
 
-    def ended(self, trial: TrialRecord, ended: Ended, metric: str) -> None:
+    def ended(self, trial: TrialRecord, ended: RungEnd, metric: str) -> None:
         last = f", {metric} {ended.scores[max(ended.scores, key=int)]:.6g}" if ended.scores else ""
         why = f": {text(ended.reason).splitlines()[0]}" if ended.reason else ""
         self.write(f"trial {trial.number} {ended.outcome} at epoch {ended.trained}{last}{why}")

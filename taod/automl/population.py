@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 from store.records import TrialRecord
-from taod.automl.actions import Begin, Promote, Step
+from taod.automl.actions import Promote, StartTrial, Step
 from taod.types.sweep import Dimension, SweepSettings
 
 GENERATIONS = 5
@@ -37,7 +37,7 @@ def next_step(settings: SweepSettings, trials: Sequence[TrialRecord], more: bool
     generations = ends(settings)
     founders = min(settings.population, settings.max_recommendations)
     if more and sum(1 for trial in trials if trial.source is None) < founders:
-        return Begin(epochs=generations[0])
+        return StartTrial(epochs=generations[0])
     replaced = {trial.memory["replaces"] for trial in trials if trial.memory.get("replaces") is not None}
     for trial in sorted(trials, key=lambda one: (one.rung, one.number)):
         if trial.number in replaced or trial.outcome != "done" or trial.rung + 1 >= len(generations):
@@ -46,7 +46,7 @@ def next_step(settings: SweepSettings, trials: Sequence[TrialRecord], more: bool
         if better is not None and more and len(trials) < settings.max_recommendations:
             rung = _rung_after(better.trained, generations)
             if rung is not None:
-                return Begin(rung=rung, epochs=generations[rung], source=better.number, replaces=trial.number)
+                return StartTrial(rung=rung, epochs=generations[rung], source=better.number, replaces=trial.number)
         return Promote(trial.number, trial.rung + 1, generations[trial.rung + 1])
     return None
 

@@ -9,7 +9,7 @@ import msgspec
 
 from store.records import TrialRecord
 from taod.automl import population, rungs
-from taod.automl.actions import Begin, Finish, Promote, Prune, Step
+from taod.automl.actions import Finish, Promote, Prune, StartTrial, Step
 from taod.automl.algorithms import algorithm
 from taod.types.reason import Reason, ReasonCode
 from taod.types.sweep import SweepSettings
@@ -96,9 +96,9 @@ def since_best(settings: SweepSettings, trials: Sequence[TrialRecord]) -> int:
     return sum(1 for trial in trials if trial.number > first.number and trial.outcome in ("done", "pruned"))
 
 
-def _whole(now: Snapshot, more: bool) -> Step | None:
+def _full_trial(now: Snapshot, more: bool) -> Step | None:
     if more and len(now.trials) < now.settings.max_recommendations:
-        return Begin()
+        return StartTrial()
     return None
 
 
@@ -117,7 +117,7 @@ def _hyperband(now: Snapshot, more: bool) -> Step | None:
     if more:
         for index, bracket in enumerate(brackets):
             if sum(1 for trial in now.trials if trial.bracket == index) < bracket.rungs[0][0]:
-                return Begin(bracket=index, epochs=bracket.rungs[0][1])
+                return StartTrial(bracket=index, epochs=bracket.rungs[0][1])
     return likely
 
 
@@ -155,7 +155,7 @@ def _asha(now: Snapshot, more: bool) -> Step | None:
             if trial.rung == rung - 1 and trial.outcome == "done":
                 return Promote(trial.number, rung, ends[rung])
     if more and len(now.trials) < settings.max_recommendations:
-        return Begin(epochs=ends[0])
+        return StartTrial(epochs=ends[0])
     return None
 
 
@@ -205,8 +205,8 @@ def _mean_until(curve: Mapping[int, float], epoch: int) -> float | None:
 
 
 _SCHEDULES: dict[str, Callable[[Snapshot, bool], Step | None]] = {
-    "whole": _whole,
-    "median": _whole,
+    "whole": _full_trial,
+    "median": _full_trial,
     "hyperband": _hyperband,
     "asha": _asha,
     "population": _population,

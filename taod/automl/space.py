@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from taod.catalogue.network import Network, of
+from taod.catalogue.network import Network, get_network
 from taod.catalogue.schema import merge
 from taod.catalogue.schema.descriptions import nearest
 from taod.catalogue.schema.tables import Parameter, Table
@@ -60,7 +60,7 @@ def names(field: str, stored: str) -> list[str]:
 
 def check_names(network: Network | str, field: str, wanted: Iterable[str]) -> None:
     """Raise BadRequest for a name that is not a searchable parameter of the network's training."""
-    table = of(network).table("train")
+    table = get_network(network).table("train")
     for name in wanted:
         row = table.rows.get(name)
         if row is None or row.hidden:
@@ -77,11 +77,11 @@ def user_ranges(network: Network | str, document: merge.Document) -> dict[str, R
         return {}
     if not isinstance(group, dict):
         raise InvalidSpec(f'Invalid specs: $.{GROUP}: must be an object such as {{"<parameter>": {{"min": …}}}}')
-    rows = of(network).table("train").rows
+    rows = get_network(network).table("train").rows
     found: dict[str, Range] = {}
     for path, given in group.items():
         if path not in rows:
-            near = _nearest(of(network).table("train"), path)
+            near = _nearest(get_network(network).table("train"), path)
             hint = f"; the nearest is {near!r}" if near else ""
             raise InvalidSpec(f"Invalid specs: $.{GROUP}: {path!r} is no parameter of the train specification{hint}")
         try:
@@ -97,7 +97,7 @@ def build(network: Network | str, document: merge.Document, *, saved: bool, add:
 
     Raises BadRequest for unknown names or an empty space, InvalidSpec for an invalid range.
     """
-    chosen = of(network)
+    chosen = get_network(network)
     check_names(chosen, "automl_add_hyperparameters", add)
     check_names(chosen, "automl_remove_hyperparameters", remove)
     ranges = user_ranges(chosen, document)
@@ -228,14 +228,14 @@ def _parents_first(dimensions: list[Dimension]) -> list[Dimension]:
     by_path = {each.path: each for each in dimensions}
     ordered: dict[str, Dimension] = {}
 
-    def place(one: Dimension, above: tuple[str, ...]) -> None:
+    def put_after_conditions(one: Dimension, above: tuple[str, ...]) -> None:
         for other in (*one.below, *one.above):
             if other in by_path and other not in ordered and other not in above:
-                place(by_path[other], (*above, one.path))
+                put_after_conditions(by_path[other], (*above, one.path))
         ordered.setdefault(one.path, one)
 
     for each in dimensions:
-        place(each, ())
+        put_after_conditions(each, ())
     return list(ordered.values())
 
 

@@ -22,7 +22,7 @@ STARTUP = 4
 """Number of random points before the sampler uses its model of the metric."""
 
 
-class Seen(msgspec.Struct, frozen=True):
+class ObservedTrial(msgspec.Struct, frozen=True):
     """A trial for the proposer."""
 
     number: int
@@ -39,7 +39,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     sampler: str
     space: list[Dimension]
     minimise: bool
-    seen: list[Seen]
+    seen: list[ObservedTrial]
     seed: int
     importance: bool = False
 

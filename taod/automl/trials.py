@@ -11,7 +11,7 @@ import msgspec
 from store.records import JobRecord, SweepRecord, TrialRecord
 from taod.automl.algorithms import Algorithm
 from taod.automl.schedule import score
-from taod.automl.suggest import Question, Seen
+from taod.automl.suggest import ObservedTrial, Question
 from taod.telemetry.metric import values
 from taod.types.job import Graphical, Kpi, Result
 from taod.types.reason import CANCELLED_BY_SWEEP, Reason, ReasonCode
@@ -21,7 +21,7 @@ from taod.types.sweep import SweepSettings
 EARLY = Reason(ReasonCode.SWEEP_ENDED_EARLY)
 
 
-class Ended(msgspec.Struct, frozen=True):
+class RungEnd(msgspec.Struct, frozen=True):
     """How a trial's rung ended."""
 
     outcome: str
@@ -46,10 +46,10 @@ def seed(sweep: SweepRecord, number: int) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def ended(trial: TrialRecord, job: JobRecord | None, result: Result, settings: SweepSettings) -> Ended | None:
+def ended(trial: TrialRecord, job: JobRecord | None, result: Result, settings: SweepSettings) -> RungEnd | None:
     """How the trial's job ended; None while it runs, waits, or was stopped together with its sweep."""
     if job is None:
-        return Ended("failed", Reason(ReasonCode.JOB_DELETED), trial.scores, trial.trained)
+        return RungEnd("failed", Reason(ReasonCode.JOB_DELETED), trial.scores, trial.trained)
     if job.state is State.CANCELLED and job.reason == CANCELLED_BY_SWEEP:
         return None
     if not job.state.ended:
@@ -58,18 +58,18 @@ def ended(trial: TrialRecord, job: JobRecord | None, result: Result, settings: S
     trained = max([trial.trained, result.epoch or result.cur_iter or 0, *reported])
     scores = trial.scores | {str(epoch): value for epoch, value in sorted(reported.items())}
     if job.state is State.FAILED:
-        return Ended("failed", job.reason, trial.scores, trained)
+        return RungEnd("failed", job.reason, trial.scores, trained)
     if job.state is State.CANCELLED:
         if trial.reason == pruned(EARLY) and trial.scores:
             # It was promoted before: its earlier value counts.
-            return Ended("done", EARLY, scores, trained)
+            return RungEnd("done", EARLY, scores, trained)
         if trial.reason_code is ReasonCode.PRUNED:
-            return Ended("pruned", trial.reason, scores, trained)
-        return Ended("cancelled", job.reason, scores, trained)
+            return RungEnd("pruned", trial.reason, scores, trained)
+        return RungEnd("cancelled", job.reason, scores, trained)
     wrong = _without_value(result, settings, reported)
     if wrong is not None:
-        return Ended("failed", wrong, trial.scores, trained)
-    return Ended("done", None, scores, trained)
+        return RungEnd("failed", wrong, trial.scores, trained)
+    return RungEnd("done", None, scores, trained)
 
 
 def _without_value(result: Result, settings: SweepSettings, reported: dict[int, float]) -> Reason | None:
@@ -101,7 +101,7 @@ def question(
     )
 
 
-def _seen(sweep: SweepRecord, chosen: Algorithm, trials: Sequence[TrialRecord]) -> list[Seen]:
+def _seen(sweep: SweepRecord, chosen: Algorithm, trials: Sequence[TrialRecord]) -> list[ObservedTrial]:
     """Trials with their values for the proposer.
 
     Values at different epochs are not comparable: if trials train in rungs, it gets those of the highest rung with
@@ -122,5 +122,5 @@ def _seen(sweep: SweepRecord, chosen: Algorithm, trials: Sequence[TrialRecord]) 
         if value is None and at is not None and trial.scores:
             continue
         failed = value is None and trial.outcome != "open"
-        seen.append(Seen(trial.number, trial.coordinates, value, failed, trial.memory))
+        seen.append(ObservedTrial(trial.number, trial.coordinates, value, failed, trial.memory))
     return seen

@@ -198,7 +198,7 @@ def get(name: str, release: str = releases.BASE) -> Network | None:
     return Network(name, entry) if entry is not None else None
 
 
-def of(network: Network | str, release: str = releases.BASE) -> Network:
+def get_network(network: Network | str, release: str = releases.BASE) -> Network:
     """The network itself, or the one of a name in a release; raises KeyError for an unknown one."""
     if isinstance(network, Network):
         return network

@@ -17,7 +17,7 @@ import msgspec
 from taod.catalogue.commands import conversions
 from taod.catalogue.commands.inputs import DatasetFacts, JobFacts
 from taod.catalogue.network import Network
-from taod.catalogue.network import of as network_of
+from taod.catalogue.network import get_network as network_of
 from taod.catalogue.releases import BASE
 from taod.catalogue.schema.merge import Document, get, put
 from taod.catalogue.schema.tables import DATA
@@ -137,7 +137,7 @@ def network_facts(network: Network | str) -> NetworkFacts:
     return _table().get(chosen.name, NetworkFacts()) if chosen.release == BASE else NetworkFacts()
 
 
-def fill(spec: Document, job: JobFacts, given: Document) -> None:
+def fill_from_data(spec: Document, job: JobFacts, given: Document) -> None:
     """Set the image extension from the data where the user gave none."""
     found = _extensions(job)
     for field in _extension_fields(job.catalogued, job.action):

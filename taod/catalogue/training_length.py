@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taod.catalogue.network import Network, of
+from taod.catalogue.network import Network, get_network
 from taod.catalogue.schema import merge
 
 INTERVAL = "assign_const_value"
@@ -12,7 +12,7 @@ _NAMES = ("num_epochs", "n_epochs", "max_epochs", "num_epoch", "epochs", "max_it
 
 def length_field(network: Network | str) -> str | None:
     """The path of a training's number of epochs (segformer: iterations); None if a network has none."""
-    chosen = of(network)
+    chosen = get_network(network)
     for how in chosen.file.sweep_fields.values():
         name, _, rest = how.partition(",")
         if name == INTERVAL and rest:

@@ -8,7 +8,7 @@ from typing import Any
 
 from taod import __version__
 from taod.cli.support.encoding import tolerate
-from taod.terminal import guard
+from taod.terminal import protect_output
 
 DONE, FAILED, USAGE, NO_DAEMON = 0, 1, 2, 3
 """Exit codes of every command."""
@@ -98,7 +98,7 @@ def load(name: str) -> Any:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 3 no daemon."""
     tolerate()
-    guard()
+    protect_output()
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments in (["--version"], ["-V"]):
         print(f"taod {__version__}")

@@ -22,7 +22,16 @@ from taod.scheduler.devices.device_monitor import DeviceMonitor
 from taod.scheduler.devices.inventory import DevicePool
 from taod.scheduler.job_commands import JobCommands
 from taod.scheduler.policy import cluster_queue
-from taod.scheduler.policy.dispatch import Decision, End, Explain, Lease, Promote, Snapshot, decide, most_wanted
+from taod.scheduler.policy.dispatch import (
+    Decision,
+    EndUnplaceable,
+    Explain,
+    Lease,
+    Promote,
+    Snapshot,
+    decide,
+    most_wanted,
+)
 from taod.scheduler.policy.fair_share import Job, Line, Turns
 from taod.scheduler.policy.reservations import Holder
 from taod.scheduler.supervision.adoption import adopt
@@ -305,7 +314,7 @@ class Scheduler:
             asyncio.get_running_loop().call_soon(self._explain, explanations)
         elif complete:
             self._backoff.reset()
-        if any(isinstance(decision, End) or self._promoted_to_cluster(decision) for decision in decisions):
+        if any(isinstance(decision, EndUnplaceable) or self._promoted_to_cluster(decision) for decision in decisions):
             # Children of ended jobs and jobs just promoted into a cluster's queue were not part of this pass.
             self.wake()
         self._device_monitor.publish_leases()
@@ -413,12 +422,12 @@ class Scheduler:
                 if job is not None:
                     self._context.publish(job)
 
-    def _apply(self, decision: Promote | End | Lease) -> None:
+    def _apply(self, decision: Promote | EndUnplaceable | Lease) -> None:
         context = self._context
         match decision:
             case Promote(job_id, reason):
                 context.move(job_id, State.QUEUED, reason)
-            case End(job_id, state, reason):
+            case EndUnplaceable(job_id, state, reason):
                 context.end(job_id, state, reason)
             case Lease(job_id, slots, reason):
                 context.publish(context.store.jobs.lease(job_id, slots, reason))

@@ -14,7 +14,7 @@ from taod.automl.proposer import Proposer
 from taod.catalogue import Catalogue
 from taod.clock import Clock, SystemClock
 from taod.config import Config
-from taod.datasets.upload.ingest import Intake
+from taod.datasets.upload.ingest import DatasetIngest
 from taod.errors import ConfigError
 from taod.ids import is_id
 from taod.paths import Root
@@ -123,7 +123,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         clock=clock,
         supervisor_factory=sweep_supervisors(store, proposer),
     )
-    intake = Intake(root, config.limits, config.storage.keep_free_bytes)
+    intake = DatasetIngest(root, config.limits, config.storage.keep_free_bytes)
     records = DatasetRecords(store, root)
     checks = Checks(
         store=store,

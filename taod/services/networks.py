@@ -6,7 +6,7 @@ import msgspec
 
 from runners.registry import RunnerRegistry
 from taod.catalogue import Catalogue, Network
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.catalogue.releases import BASE, KNOWN, covering, nearest
 from taod.catalogue.schema import descriptions
 from taod.catalogue.schema.tables import Node, Parameter, Table
@@ -42,7 +42,7 @@ class Networks:
         Raises BadRequest naming the nearest known release.
         """
         chosen = BASE if release is None else _known(release)
-        return [self._info(of(name, chosen)) for name in self._catalogue.names(chosen)]
+        return [self._info(get_network(name, chosen)) for name in self._catalogue.names(chosen)]
 
     def get(self, name: str, release: str | None = None) -> NetworkInfo:
         """One network, in the given release or the first that has it. Raises NotFound, BadRequest."""

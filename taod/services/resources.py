@@ -45,7 +45,7 @@ class Page(msgspec.Struct, Generic[Item], frozen=True):
     total: int
 
 
-def given(body: msgspec.Struct) -> dict[str, Any]:
+def set_fields(body: msgspec.Struct) -> dict[str, Any]:
     """The fields of a request body except unset ones."""
     values = {name: getattr(body, name) for name in body.__struct_fields__}
     return {name: value for name, value in values.items() if value is not msgspec.UNSET}

@@ -10,7 +10,7 @@ from taod.automl.proposer import Proposer
 from taod.catalogue import Catalogue
 from taod.clock import Clock
 from taod.config import Config
-from taod.datasets.upload.ingest import Intake
+from taod.datasets.upload.ingest import DatasetIngest
 from taod.paths import Root
 from taod.scheduler.scheduler import Scheduler
 from taod.services.backups import Backups
@@ -54,7 +54,7 @@ class Services:
     telemetry: Telemetry
     proposer: Proposer
     parser: Parser
-    intake: Intake
+    intake: DatasetIngest
     lineage: Lineage
     users: Users
     networks: Networks

@@ -16,7 +16,7 @@ class Streams:
         self._limit = limit
         self._open: Counter[str] = Counter()
 
-    def of(self, user_id: str) -> AbstractAsyncContextManager[None]:
+    def reserve(self, user_id: str) -> AbstractAsyncContextManager[None]:
         """Count a stream of this user while the block runs. Raises LimitReached before it if too many are open."""
         if self._open[user_id] >= self._limit:
             raise LimitReached(

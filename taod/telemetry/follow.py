@@ -42,13 +42,13 @@ class FileTail:
 
     def size(self) -> int:
         """The file's size in bytes now; 0 without a file."""
-        self._look()
+        self._find_file()
         return 0 if self._descriptor is None else os.fstat(self._descriptor).st_size
 
     def read(self, most: int = BLOCK) -> bytes:
         """The next bytes, at most `most`; empty at the end. Check `generation` after each call: the bytes may be the
         first of another file."""
-        self._look()
+        self._find_file()
         if self._descriptor is None:
             return b""
         data = os.pread(self._descriptor, len(self._last) + most, self.offset - len(self._last))
@@ -74,7 +74,7 @@ class FileTail:
             return True
         return self._path is None and any(Path(path).is_dir() for path in paths)
 
-    def _look(self) -> None:
+    def _find_file(self) -> None:
         """Find the file, and detect that it was replaced."""
         top = self.folder / self.name
         path = self._path

@@ -14,7 +14,7 @@ from store.records import JobRecord
 from taod import plain_file
 from taod.backoff import Backoff
 from taod.catalogue.commands import artifacts
-from taod.catalogue.network import get, of
+from taod.catalogue.network import get, get_network
 from taod.catalogue.schema.merge import over_default
 from taod.catalogue.training_length import length
 from taod.errors import NotFound
@@ -159,7 +159,7 @@ class _Run:
 
     def _keep_resumed_from(self) -> None:
         """Record the epoch of the last checkpoint, which this attempt resumes from."""
-        found = artifacts.checkpoints(of(self._job.network, self._job.release), self._folder.results)
+        found = artifacts.checkpoints(get_network(self._job.network, self._job.release), self._folder.results)
         run = self._folder.run(self._job.attempt)
         try:
             run.path.mkdir(parents=True, exist_ok=True)
@@ -194,18 +194,18 @@ class _Run:
         async with aclosing(follow(self._tail)) as chunks:
             async for chunk in chunks:
                 began = time.perf_counter()
-                self._take(chunk)
+                self._read_status(chunk)
                 await asyncio.sleep(min(REST * (time.perf_counter() - began), LONGEST_REST_S))
 
     async def finish(self) -> Final:
         """Read the rest, including a last line without a line break."""
         try:
             while chunk := self._tail.read():
-                self._take(chunk)
+                self._read_status(chunk)
                 await asyncio.sleep(0)
         finally:
             self.close()
-        self._keep(self._reader.finish())
+        self._record_updates(self._reader.finish())
         last = self._reader.last or DetailedStatus()
         return Final(status=last.status or None, message=last.message, result=self._reader.result)
 
@@ -216,11 +216,11 @@ class _Run:
             self._again.cancel()
         self._tail.close()
 
-    def _take(self, chunk: bytes) -> None:
+    def _read_status(self, chunk: bytes) -> None:
         if self._tail.generation != self._generation:
             self._generation = self._tail.generation
             self._reader.drop_half()
-        self._keep(self._reader.feed(chunk))
+        self._record_updates(self._reader.feed(chunk))
 
     def _publish_odd(self) -> None:
         """Update the job's warning about unreadable lines if their number changed."""
@@ -234,7 +234,7 @@ class _Run:
             self._odd = odd
             self._publisher.job(self._job)
 
-    def _keep(self, updates: list[StatusUpdate]) -> None:
+    def _record_updates(self, updates: list[StatusUpdate]) -> None:
         """Store and publish updates. If storing fails (a locked database, a full disk), they are stored with the next
         ones or after a delay."""
         self._unpublished = [*self._unpublished, *updates][-MOST_UNPUBLISHED:]
@@ -255,7 +255,7 @@ class _Run:
 
     def _publish_now(self) -> None:
         self._again = None
-        self._keep([])
+        self._record_updates([])
 
     def _publish(self, updates: list[StatusUpdate]) -> None:
         for update in updates:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from taod.config import Config
-from taod.datasets.formats.validate import Examination
+from taod.datasets.formats.validate import ContentCheck
 from taod.types.event import EventType
 from taod.types.state import State
 from tests.api.conftest import Server, config, gate, server, tool_path
@@ -20,6 +20,8 @@ from tests.api.test_reviews import checked
 from tests.datasets import valid_sets
 from tests.engine.test_data_masks import segmented
 from tests.patience import PATIENCE_S
+
+pytestmark = pytest.mark.slow(seconds=2)
 
 __all__ = ["config", "gate", "server", "tool_path"]
 
@@ -149,7 +151,7 @@ async def test_a_coco_set_becomes_masks_and_masks_a_coco_set(server: Server, tmp
     made = await taken(server, results, name="painted")
     assert (made["type"], made["format"]) == ("semantic_segmentation", "unet")
     top = server.services.root.dataset(made["id"])
-    report = Examination(top, "semantic_segmentation", "unet").run()
+    report = ContentCheck(top, "semantic_segmentation", "unet").run()
     assert (report.problems, report.items, sorted(report.classes)) == (0, 5, ["background", "bright", "dark"])
     summary = await server.call("GET", f"/dataset/{made['id']}/summary", 200)
     assert summary["classes"] == ["background", "bright", "dark"]
@@ -202,7 +204,7 @@ async def test_what_a_tool_has_labelled_becomes_a_dataset_with_its_images(
     assert summary["images"] == len(document["images"])
     top = server.services.root.dataset(made["id"])
     assert json.loads((top / "annotations.json").read_text())["annotations"] == document["annotations"][:1]
-    assert Examination(top, "instance_segmentation", "coco").run().problems == 0
+    assert ContentCheck(top, "instance_segmentation", "coco").run().problems == 0
     assert not list(results.parent.glob("from-job-*"))
     for image in (tmp_path / "coco" / "images").iterdir():
         image.unlink()
@@ -223,7 +225,7 @@ async def test_labels_without_images_become_a_dataset_with_the_images_of_their_s
     (results / "skipped_files.txt").write_text("7.jpg\n")
     made = await taken(server, results)
     top = server.services.root.dataset(made["id"])
-    assert (made["format"], Examination(top, "object_detection", "coco").run().problems) == ("coco", 0)
+    assert (made["format"], ContentCheck(top, "object_detection", "coco").run().problems) == ("coco", 0)
     assert (top / "images" / "1.jpg").samefile(tmp_path / "kitti" / "images" / "1.jpg")
     back = await serve(server, "annotations", "convert", made["id"], {"data": {"with_images": False}})
     for file in (back / "labels").iterdir():
@@ -231,7 +233,7 @@ async def test_labels_without_images_become_a_dataset_with_the_images_of_their_s
     (back / "labels").rmdir()
     again = await taken(server, back)
     top = server.services.root.dataset(again["id"])
-    assert (again["format"], Examination(top, "object_detection", "kitti").run().problems) == ("kitti", 0)
+    assert (again["format"], ContentCheck(top, "object_detection", "kitti").run().problems) == ("kitti", 0)
     assert sorted(path.name for path in top.iterdir()) == ["images", "labels"]
     summary = await server.call("GET", f"/dataset/{again['id']}/summary", 200)
     assert summary["parent_dataset"] == made["id"]

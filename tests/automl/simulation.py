@@ -9,7 +9,7 @@ import random
 import msgspec
 
 from store.records import TrialRecord
-from taod.automl.actions import Begin, Finish, Promote, Prune
+from taod.automl.actions import Finish, Promote, Prune, StartTrial
 from taod.automl.algorithms import algorithm
 from taod.automl.schedule import Snapshot, decide
 from taod.types.reason import Reason, ReasonCode
@@ -57,7 +57,7 @@ def simulate(
             continue
         steps.append(step)
         assert not isinstance(step, Prune)
-        if isinstance(step, Begin):
+        if isinstance(step, StartTrial):
             if algorithm(chosen.algorithm).sampler != "random":
                 now += ask_s
             number = len(trials)
@@ -89,7 +89,7 @@ def simulate(
             trial.outcome, trial.rung, trial.epochs = "open", step.rung, step.epochs
         trial = trials[number]
         length = ((trial.epochs or 10) - trial.trained) * pace[number]
-        gaps.append((now, now + start_s - free_since.pop(0), isinstance(step, Begin)))
+        gaps.append((now, now + start_s - free_since.pop(0), isinstance(step, StartTrial)))
         busy += length
         heapq.heappush(running, (now + start_s + length, number))
         assert len(running) <= devices

@@ -12,6 +12,8 @@ from taod.config import AutomlConfig
 from taod.types.reason_text import text
 from taod.types.state import State
 
+pytestmark = pytest.mark.slow(seconds=1)
+
 RANDOM = {"automl_algorithm": "Random", "automl_max_recommendations": 4}
 
 

@@ -12,9 +12,11 @@ import sys
 import pytest
 
 from taod.automl.proposer import Proposer
-from taod.automl.suggest import Question, Seen, answer
+from taod.automl.suggest import ObservedTrial, Question, answer
 from taod.helper_process import HelperProcess
 from taod.types.sweep import Dimension
+
+pytestmark = pytest.mark.slow(seconds=1)
 
 SPACE = [
     Dimension(path="a", kind="float", low=0, high=1),
@@ -28,17 +30,17 @@ def worth(at: dict[str, float]) -> float:
     return (at["a"] - 0.3) ** 2 + (at["b"] - 0.7) ** 2 + 0.1 * at["c"] + 0.1 * at["d"]
 
 
-def searched(sampler: str, seed: int, count: int) -> list[Seen]:
-    seen: list[Seen] = []
+def searched(sampler: str, seed: int, count: int) -> list[ObservedTrial]:
+    seen: list[ObservedTrial] = []
     for number in range(count):
         proposed = answer(question(sampler, seen, seed * 100 + number))
         failed = number == 5
         value = None if failed else worth(proposed.coordinates)
-        seen.append(Seen(number, proposed.coordinates, value, failed, proposed.memory))
+        seen.append(ObservedTrial(number, proposed.coordinates, value, failed, proposed.memory))
     return seen
 
 
-def question(sampler: str, seen: list[Seen], seed: int, **more: bool) -> Question:
+def question(sampler: str, seen: list[ObservedTrial], seed: int, **more: bool) -> Question:
     return Question(sampler=sampler, space=SPACE, minimise=True, seen=seen, seed=seed, **more)
 
 
@@ -49,7 +51,7 @@ def test_a_proposal_depends_only_on_the_question(sampler: str) -> None:
     if sampler == "gp":
         pytest.importorskip("torch")
     before = searched("cmaes" if sampler == "cmaes" else "random", 1, 9)
-    seen = [*before, Seen(9, {"a": 0.1, "b": 0.2, "c": 1.0, "d": 2.0})]
+    seen = [*before, ObservedTrial(9, {"a": 0.1, "b": 0.2, "c": 1.0, "d": 2.0})]
     first = answer(question(sampler, seen, 7))
     assert answer(question(sampler, seen, 7)) == first
     assert answer(question(sampler, seen, 8)) != first
@@ -91,7 +93,7 @@ async def test_the_process_answers_like_the_function_and_is_replaced_when_it_die
 
 async def test_unanswerable_questions_get_a_random_proposal_with_a_note() -> None:
     proposer = Proposer()
-    wrong = question("tpe", [Seen(0, {"a": 5.0, "b": 0.5, "c": 0.0, "d": 0.0}, 1.0)], 3)
+    wrong = question("tpe", [ObservedTrial(0, {"a": 5.0, "b": 0.5, "c": 0.0, "d": 0.0}, 1.0)], 3)
     proposed = await proposer.ask(wrong)
     assert proposed.note.startswith("drawn at random: ")
     assert set(proposed.coordinates) == {"a", "b", "c", "d"}

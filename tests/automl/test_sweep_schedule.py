@@ -15,7 +15,7 @@ from simulation import settings, simulate
 
 from store.records import TrialRecord
 from taod.automl import rungs
-from taod.automl.actions import Begin, Finish, Promote, Prune
+from taod.automl.actions import Finish, Promote, Prune, StartTrial
 from taod.automl.algorithms import ALGORITHMS, algorithm
 from taod.automl.schedule import Snapshot, best, decide
 from taod.errors import BadRequest
@@ -120,7 +120,7 @@ def test_budgets_stop_new_trials_and_wait_for_running_ones() -> None:
         assert decide(Snapshot(settings=chosen, trials=opened, hours=3.0)) is None
         over = decide(Snapshot(settings=chosen, trials=ended, hours=3.0))
         assert isinstance(over, Finish) and words in text(over.reason)
-    assert decide(Snapshot(settings=settings("Random", max_parallel=2), trials=opened)) == Begin()
+    assert decide(Snapshot(settings=settings("Random", max_parallel=2), trials=opened)) == StartTrial()
     assert decide(Snapshot(settings=settings("Random", max_parallel=1), trials=opened)) is None
 
 
@@ -128,7 +128,7 @@ def test_a_promotion_comes_before_a_new_trial_once_it_is_certain() -> None:
     chosen = settings("HyperBand", R=9, nu=3, max_parallel=1)
     first = [trial(n, scores={"1": float(n)}, epochs=1) for n in range(9)]
     assert decide(Snapshot(settings=chosen, trials=first)) == Promote(0, 1, 3)
-    assert isinstance(decide(Snapshot(settings=chosen, trials=first[:6])), Begin), "three better ones may come"
+    assert isinstance(decide(Snapshot(settings=chosen, trials=first[:6])), StartTrial), "three better ones may come"
 
 
 def test_the_best_follows_the_metrics_direction_and_excludes_stopped_trials() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taod.automl import encoding, fidelity, space
-from taod.catalogue.network import Network, of
+from taod.catalogue.network import Network, get_network
 from taod.catalogue.schema import merge
 from taod.catalogue.schema.tables import index, network_file
 from taod.catalogue.schema.validate import check
@@ -22,7 +22,7 @@ WEIGHT_DECAY = "train.train_config.optimizer.weight_decay"
 LR = "train.train_config.optimizer.lr"
 SWEPT = [name for name, entry in index().items() if entry.kind == "network" and network_file(name).sweep_commands]
 
-LATER = [of(name, "7.3") for name, entry in index("7.3").items() if entry.release == "7.3" and name != "mal"]
+LATER = [get_network(name, "7.3") for name, entry in index("7.3").items() if entry.release == "7.3" and name != "mal"]
 """Networks of release 7.3; mal has no AutoML in any release."""
 
 
@@ -35,7 +35,7 @@ def by_name(found: space.Space) -> dict[str, Dimension]:
     return {each.path: each for each in found.dimensions}
 
 
-@pytest.mark.parametrize("network", [*map(of, SWEPT), *LATER], ids=str)
+@pytest.mark.parametrize("network", [*map(get_network, SWEPT), *LATER], ids=str)
 def test_every_point_of_a_networks_space_is_a_valid_specification(network: Network) -> None:
     document = merge.default(network, "train", ["cat", "dog"])
     found = built(network)

@@ -14,7 +14,7 @@ from typing import Any
 
 from taod.catalogue.commands.assemble import assemble
 from taod.catalogue.commands.inputs import Assembled, DatasetFacts, JobFacts, ParentFacts
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.catalogue.releases import BASE, KNOWN
 from taod.catalogue.schema import merge
 from taod.catalogue.schema.tables import index
@@ -119,7 +119,7 @@ class Stage:
 
     def __init__(self, folder: Path, name: str, release: str = BASE) -> None:
         self.folder = folder
-        self.network = of(name, release)
+        self.network = get_network(name, release)
         self.data = {letter: self._dataset(letter) for letter in "TEIC"}
         is_dataset = self.network.kind == "dataset"
         self.own = DatasetFacts(self.data["T"].root, name, "any", classes=["car"]) if is_dataset else None

@@ -11,7 +11,7 @@ import pytest
 
 from taod.catalogue.commands.assemble import assemble
 from taod.catalogue.commands.inputs import JobFacts, ParentFacts
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.catalogue.schema import merge
 from taod.catalogue.schema.json_schema import schema
 from taod.catalogue.schema.tables import index, network_file, table
@@ -117,7 +117,7 @@ def test_a_filled_alternative_replaces_the_users(tmp_path: Path) -> None:
 
 
 def test_the_alternative_set_instead_of_a_parameter() -> None:
-    network, default = of("yolo_v4_tiny"), merge.default("yolo_v4_tiny", "train")
+    network, default = get_network("yolo_v4_tiny"), merge.default("yolo_v4_tiny", "train")
     optimizer = "training_config.optimizer"
     assert merge.stands_for(network, default, f"{optimizer}.sgd.nesterov") == f"{optimizer}.adam"
     assert merge.stands_for(network, default, f"{optimizer}.adam.beta1") is None

@@ -15,7 +15,7 @@ from taod.catalogue.commands.artifacts import (
     set_aside,
     weights,
 )
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.catalogue.schema.tables import index
 
 
@@ -121,7 +121,7 @@ def test_minimised_metrics() -> None:
         ("dino", "val_mAP50", False),
         ("dino", "val_loss", True),
     ):
-        assert of(network).minimises(metric) is lower
+        assert get_network(network).minimises(metric) is lower
 
 
 # How each network names the checkpoint of an epoch, from which number on, and whether that can be held against the

@@ -8,7 +8,7 @@ import pytest
 
 from taod.catalogue.commands import placeholders
 from taod.catalogue.commands.inputs import DatasetFacts, JobFacts, ParentFacts
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.catalogue.schema.tables import index, network_file
 
 SHOP = "metric_learning_recognition/retail-product-checkout-dataset_classification_demo"
@@ -177,11 +177,11 @@ def test_weights_of_the_parent_go_where_their_kind_is_read(before: str, tmp_path
     """An engine fills `trt_engine` alone where there is such a field; a checkpoint never does."""
     for name, kind, action, field, how in PLACES:
         actions = index()[name].actions
-        if how not in OF_PARENT or before not in actions or before not in of(name).may_follow(action):
+        if how not in OF_PARENT or before not in actions or before not in get_network(name).may_follow(action):
             continue
         results = tmp_path / name / "P/results"
         results.mkdir(parents=True, exist_ok=True)
-        left = results / WEIGHTS[before][of(name).checkpoint_separator]
+        left = results / WEIGHTS[before][get_network(name).checkpoint_separator]
         left.write_bytes(b"weights")
         beside = getattr(network_file(name), kind)[action]
         given = placeholders.value(how, known(tmp_path / name, name, before), field, beside)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.catalogue.schema import merge
 from taod.catalogue.schema.tables import index, table
 from taod.catalogue.specfiles.parse import parse
@@ -81,7 +81,9 @@ def test_a_reference_may_name_a_value_of_the_default() -> None:
 
 
 def test_tools_that_read_plain_yaml_resolve_nothing() -> None:
-    plain = {name for name in index() if index()[name].spec_format == "yaml" and not of(name).resolves_references}
+    plain = {
+        name for name in index() if index()[name].spec_format == "yaml" and not get_network(name).resolves_references
+    }
     assert plain == {"bpnet", "fpenet", "pointpillars"}
 
 

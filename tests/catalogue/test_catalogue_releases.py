@@ -56,7 +56,7 @@ def test_the_version_in_an_image_tag(image: str, version: str | None) -> None:
 
 def test_a_network_that_a_release_does_not_list_keeps_its_earlier_facts() -> None:
     for name in ("detectnet_v2", "unet", "classification_tf1", "annotations"):
-        of_both = [network.of(name, release) for release in releases.KNOWN]
+        of_both = [network.get_network(name, release) for release in releases.KNOWN]
         assert [each.release for each in of_both] == ["5.0", "5.0"]
         assert of_both[0].file == of_both[1].file
 
@@ -89,13 +89,13 @@ def test_dataset_types_of_new_networks_are_known() -> None:
 
 @pytest.mark.parametrize(("name", "action"), ACTIONS)
 def test_every_default_validates(name: str, action: str) -> None:
-    chosen = network.of(name, "7.3")
+    chosen = network.get_network(name, "7.3")
     assert check(chosen, action, default(chosen, action), strict=True).violations == []
     assert schema(chosen, action)["default"] == default(chosen, action)
 
 
 def test_an_unknown_parameter_is_rejected_as_the_tool_rejects_it() -> None:
-    chosen = network.of("classification_pyt", "7.3")
+    chosen = network.get_network("classification_pyt", "7.3")
     found = check(chosen, "train", {"dataset": {"data": {"train": {}}}})
     assert [each.path for each in found.violations] == ["$.dataset.data"]
     assert check("classification_pyt", "train", {"dataset": {"data": {"surprise": 1}}}).ok
@@ -284,7 +284,7 @@ def test_every_network_of_a_fixed_size_exports_it() -> None:
 
 
 def _exported(name: str, folder: Path, trained: dict[str, Any], given: dict[str, int]) -> tuple[int, int]:
-    export = default(network.of(name, "7.3"), "export")
+    export = default(network.get_network(name, "7.3"), "export")
     export["export"] |= given
     parent = ParentFacts(name, "train", folder / "train" / "results", trained, release="7.3")
     facts = JobFacts(

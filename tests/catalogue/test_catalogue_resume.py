@@ -10,7 +10,7 @@ import yaml
 
 from taod.catalogue.commands.assemble import assemble
 from taod.catalogue.commands.inputs import JobFacts, ParentFacts
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.catalogue.schema import merge
 from taod.catalogue.schema.tables import index
 from taod.catalogue.specfiles.parse import parse
@@ -143,7 +143,7 @@ COPYING = [
     (name, action)
     for name, entry in sorted(index().items())
     for action in entry.actions
-    if "parent_spec_copied" in (of(name).file.commands or {}).get(action, {}).values()
+    if "parent_spec_copied" in (get_network(name).file.commands or {}).get(action, {}).values()
 ]
 """Actions that are given their training's specification as it was written."""
 

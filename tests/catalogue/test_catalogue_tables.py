@@ -11,7 +11,7 @@ import yaml
 
 from taod.catalogue import Catalogue
 from taod.catalogue.commands import command, placeholders
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.catalogue.schema import classwise, descriptions, merge
 from taod.catalogue.schema.json_schema import schema
 from taod.catalogue.schema.tables import index, network_file, table
@@ -161,9 +161,9 @@ def test_command_lines_and_fields_belong_to_actions_that_can_be_posted(name: str
 
 @pytest.mark.parametrize("action", ["export", "inference"])
 def test_ocdnet_reads_a_pruned_model_only_after_its_retrain(action: str) -> None:
-    assert of("ocdnet").may_follow(action)[:2] == ["train", "retrain"]
-    assert "prune" in of("ocdnet").may_follow("evaluate")
-    assert "prune" in of("ocrnet").may_follow(action)
+    assert get_network("ocdnet").may_follow(action)[:2] == ["train", "retrain"]
+    assert "prune" in get_network("ocdnet").may_follow("evaluate")
+    assert "prune" in get_network("ocrnet").may_follow(action)
 
 
 def test_options_of_a_command_line() -> None:

@@ -10,7 +10,7 @@ import pytest
 from taod.catalogue import Catalogue
 from taod.catalogue.commands import shell_safety
 from taod.catalogue.commands.assemble import takes_key
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -47,7 +47,7 @@ def test_a_fault_names_field_value_and_remedy_without_showing_the_key() -> None:
 def test_networks_with_the_key_on_their_command_line() -> None:
     """Of release 5.0: the tools of TensorFlow 1, except the training of faster_rcnn, whose specification has it."""
     catalogue = Catalogue()
-    takers = {name: {one for one in of(name).actions if takes_key(name, one)} for name in catalogue.networks()}
-    assert {of(name).image for name, actions in takers.items() if actions} == {"tlt-tf1"}
+    takers = {name: {one for one in get_network(name).actions if takes_key(name, one)} for name in catalogue.networks()}
+    assert {get_network(name).image for name, actions in takers.items() if actions} == {"tlt-tf1"}
     assert takers["detectnet_v2"] >= {"train", "evaluate", "prune", "export"}
     assert "train" not in takers["faster_rcnn"] and "evaluate" in takers["faster_rcnn"]

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow(seconds=1)
+
 
 @pytest.mark.slow
 def test_a_script_runs_the_whole_workflow_of_a_model(daemon, archive: Path, tmp_path: Path) -> None:

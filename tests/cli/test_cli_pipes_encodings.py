@@ -17,6 +17,8 @@ from tests.cli.test_cli_commands import new_dataset
 from tests.patience import PATIENCE_S
 from tui.spec.fields import fields
 
+pytestmark = pytest.mark.slow(seconds=1)
+
 ENCODINGS = (
     {"PYTHONIOENCODING": "ascii"},
     {"PYTHONIOENCODING": "latin-1"},

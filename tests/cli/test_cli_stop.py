@@ -15,6 +15,8 @@ from taod.paths import Root
 from taod.types.state import State
 from tests.patience import PATIENCE_S
 
+pytestmark = pytest.mark.slow(seconds=2)
+
 
 def states(root: Path) -> dict[str, State]:
     store = Store.open(Root(root).database)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from taod.catalogue import Catalogue
-from taod.datasets.formats.validate import Examination
+from taod.datasets.formats.validate import ContentCheck
 from taod.datasets.validation.structure import check
 from taod.datasets.validation.summary import summarise
 from tests.datasets.broken_contents import BROKEN, LATER
@@ -21,7 +21,7 @@ PROBLEMS = sections("problems.txt")
 
 def lines(top: Path, type_: str, format_: str) -> list[str]:
     """What a check that decodes every image finds, a line a problem."""
-    report = Examination(top, type_, format_, deep=True).run()
+    report = ContentCheck(top, type_, format_, deep=True).run()
     assert report.problems == len(report.first)
     return [f"{each.file}:{each.line}: {each.what}; expected {each.expected}" for each in report.first]
 
@@ -38,7 +38,7 @@ def test_a_right_dataset_is_accepted_and_has_no_problem(type_: str, format_: str
     VALID[type_, format_](tmp_path)
     assert check(tmp_path, type_, format_) == tmp_path
     summary = summarise(tmp_path, type_, format_)
-    report = Examination(tmp_path, type_, format_, deep=True).run()
+    report = ContentCheck(tmp_path, type_, format_, deep=True).run()
     assert report.first == []
     assert report.problems == 0
     assert report.items > 0

@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from taod.datasets.formats import Item, Problem, arrays, coco, kitti, quads, reader, voc
-from taod.datasets.formats.validate import Examination
+from taod.datasets.formats.validate import ContentCheck
 from tests.datasets.valid_sets import VALID
+
+pytestmark = pytest.mark.slow(seconds=1)
 
 LABELS = {
     ("object_detection", "kitti"): "labels/0.txt",
@@ -65,7 +67,7 @@ def test_nothing_in_a_label_file_makes_the_check_fail(type_: str, format_: str, 
     @example(b"1" * 500, 0, False)
     def attempt(content: bytes, at: int, within: bool) -> None:
         file.write_bytes(whole[:at] + content + whole[at:] if within else content)
-        report = Examination(tmp_path, type_, format_).run()
+        report = ContentCheck(tmp_path, type_, format_).run()
         assert report.problems >= len(report.first)
         for found in reader(type_, format_)(tmp_path):
             assert isinstance(found, Item | Problem)

@@ -14,7 +14,7 @@ from store.records import DatasetRecord
 from taod.config import LimitsConfig
 from taod.datasets.upload import atomic_replace
 from taod.datasets.upload import upload_session as arrival_module
-from taod.datasets.upload.ingest import Intake
+from taod.datasets.upload.ingest import DatasetIngest
 from taod.datasets.upload.progress import Stage
 from taod.errors import BadRequest, Conflict, NoSpace, TooLarge
 from taod.ids import new_id
@@ -31,8 +31,8 @@ def root(tmp_path: Path) -> Root:
 
 
 @pytest.fixture
-def intake(root: Root) -> Intake:
-    return Intake(root, LimitsConfig())
+def intake(root: Root) -> DatasetIngest:
+    return DatasetIngest(root, LimitsConfig())
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ async def test_an_empty_image_leaves_the_old_data(intake, settled, digits, pack)
 
 
 async def test_too_large_an_upload_leaves_the_old_data(root, settled, pack) -> None:
-    small = Intake(root, LimitsConfig(upload_bytes=50))
+    small = DatasetIngest(root, LimitsConfig(upload_bytes=50))
     with pytest.raises(TooLarge):
         await small.accept(settled, body(pack({"a": b"x"})))
 

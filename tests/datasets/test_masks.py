@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from taod.datasets.formats import masks
-from taod.datasets.formats.validate import Examination
+from taod.datasets.formats.validate import ContentCheck
 from taod.datasets.validation import samples
 from taod.datasets.validation.summary import summarise
 from tests.datasets import valid_sets
@@ -49,12 +49,12 @@ def save(top: Path, image: Image.Image, name: str = "train/0.png") -> None:
 
 def checked(top: Path) -> list[tuple[str, str, str]]:
     return [
-        (each.file, each.what, each.expected) for each in Examination(top, "semantic_segmentation", "unet").run().first
+        (each.file, each.what, each.expected) for each in ContentCheck(top, "semantic_segmentation", "unet").run().first
     ]
 
 
 def test_classes_are_counted_by_pixels_and_by_mask(top: Path) -> None:
-    report = Examination(top, "semantic_segmentation", "unet").run()
+    report = ContentCheck(top, "semantic_segmentation", "unet").run()
     assert report.message == "Checked 6 items with 8 labels: nothing is wrong"
     assert report.classes == {"roof": 4, "sky": 4}
     assert report.pixels == {"roof": SIDE * SIDE, "sky": 3 * SIDE * SIDE}
@@ -66,7 +66,7 @@ def test_classes_are_counted_by_pixels_and_by_mask(top: Path) -> None:
 def test_without_names_classes_go_by_their_numbers_and_none_is_wrong(top: Path) -> None:
     (top / masks.CLASSES).unlink()
     save(top, Image.fromarray(quarter() * 200))
-    report = Examination(top, "semantic_segmentation", "unet").run()
+    report = ContentCheck(top, "semantic_segmentation", "unet").run()
     assert report.problems == 0
     assert report.classes == {"0": 4, "1": 3, "200": 1}
     summary = summarise(top, "semantic_segmentation", "unet")
@@ -93,7 +93,7 @@ def palette() -> Image.Image:
 )
 def test_every_way_to_store_class_numbers_is_read(made: Callable[[], Image.Image], top: Path) -> None:
     save(top, made())
-    report = Examination(top, "semantic_segmentation", "unet").run()
+    report = ContentCheck(top, "semantic_segmentation", "unet").run()
     assert report.problems == 0, report.first
     assert report.pixels == {"roof": SIDE * SIDE, "sky": 3 * SIDE * SIDE}
 
@@ -198,19 +198,19 @@ def test_a_thumbnail_shows_the_classes_and_ignores_a_damaged_mask(top: Path, tmp
 @pytest.mark.parametrize("type_", ["instance_segmentation", "semantic_segmentation"])
 def test_segmentations_of_coco_are_checked(type_: str, tmp_path: Path) -> None:
     valid_sets.coco(tmp_path)
-    assert Examination(tmp_path, type_, "coco").run().problems == 0
+    assert ContentCheck(tmp_path, type_, "coco").run().problems == 0
     document = valid_sets.coco_document(3)
     document["annotations"][1]["segmentation"] = [[1, 2, 3, 4]]
     document["annotations"][4]["segmentation"] = {"size": [SIDE, SIDE], "counts": [SIDE, 7]}
     (tmp_path / "annotations.json").write_text(json.dumps(document, indent=1))
-    report = Examination(tmp_path, type_, "coco").run()
+    report = ContentCheck(tmp_path, type_, "coco").run()
     assert [(each.file, each.what) for each in report.first] == [
         ("annotations.json", "annotations[1]: a polygon has 4 numbers"),
         ("annotations.json", f"annotations[4]: the mask's counts add up to {SIDE + 7} pixels"),
     ]
     assert all(each.line > 10 for each in report.first)
     assert report.labels == 6
-    assert Examination(tmp_path, "object_detection", "coco").run().problems == 0
+    assert ContentCheck(tmp_path, "object_detection", "coco").run().problems == 0
 
 
 @settings(max_examples=60, deadline=None)
@@ -224,5 +224,5 @@ def test_whatever_a_mask_holds_is_counted_or_a_problem(
     for place, value in changes:
         data[place % len(data)] = value
     (folder / "0.png").write_bytes(data[: len(data) - cut] if cut < 20 else data)
-    found = masks.look(folder, "0.png", {})
+    found = masks.inspect_mask(folder, "0.png", {})
     assert found.pixels or found.problems

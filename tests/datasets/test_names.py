@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taod.datasets.formats.validate import Examination
+from taod.datasets.formats.validate import ContentCheck
 from taod.datasets.validation import samples
 from taod.datasets.validation.layouts import LAYOUTS
 from taod.datasets.validation.structure import check
@@ -67,7 +67,7 @@ def test_a_check_of_a_folder_that_got_some_reports_them_and_continues(
     kind: tuple[str, str], name: bytes, make_tree: Make, tmp_path: Path
 ) -> None:
     top, review = make_tree({odd(name): b"x"}), tmp_path / "review"
-    examination = Examination(top, *kind)
+    examination = ContentCheck(top, *kind)
     report = examination.run()
     assert report.problems >= 1
     assert str(top) not in str(report)
@@ -78,7 +78,7 @@ def test_a_check_of_a_folder_that_got_some_reports_them_and_continues(
 
 def test_such_an_image_is_no_sample(make_tree: Make, tmp_path: Path) -> None:
     top = make_tree({odd(b"images/1\xff.png"): PNG, "images/2.png": PNG})
-    examination = Examination(top, "object_detection", "raw")
+    examination = ContentCheck(top, "object_detection", "raw")
     examination.run()
     chosen = samples.choose(top, "object_detection", "raw", tmp_path / "review", None)
     assert [item.image for item in examination.samples] == [item.image for item in chosen] == ["images/2.png"]

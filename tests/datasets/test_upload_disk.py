@@ -17,7 +17,7 @@ from store.records import DatasetRecord
 from taod.config import LimitsConfig
 from taod.datasets.upload import upload_session
 from taod.datasets.upload.content_range import Part
-from taod.datasets.upload.ingest import Intake, UploadOptions
+from taod.datasets.upload.ingest import DatasetIngest, UploadOptions
 from taod.errors import NoSpace
 from taod.paths import Root
 from tests.patience import PATIENCE_S
@@ -61,7 +61,7 @@ async def body(content: bytes) -> AsyncIterator[bytes]:
 async def test_an_upload_that_does_not_fit_leaves_the_old_data_and_room(
     root, dataset, digits, pack, files_of, kind, keep_free
 ) -> None:
-    intake = Intake(root, LimitsConfig(), keep_free)
+    intake = DatasetIngest(root, LimitsConfig(), keep_free)
     await intake.accept(dataset, body(pack(digits)))
     await intake.settled()
     used = shutil.disk_usage(root.path).used
@@ -83,7 +83,7 @@ async def test_too_large_a_length_is_rejected_before_a_byte_is_read(root, datase
         raise AssertionError("a byte was asked for")
         yield b""
 
-    intake = Intake(root, LimitsConfig())
+    intake = DatasetIngest(root, LimitsConfig())
     with pytest.raises(NoSpace, match=r"the upload needs 9437184 bytes, and the disk of .* has .* bytes free"):
         await intake.accept(dataset, never(), UploadOptions(body_bytes=9 * MIB))
 
@@ -111,7 +111,7 @@ async def test_unpacking_that_fails_late_does_not_end_the_next_part(
             failed.set()
 
     monkeypatch.setattr(upload_session, "extract", late)
-    intake = Intake(root, LimitsConfig())
+    intake = DatasetIngest(root, LimitsConfig())
     content = pack(digits, "tar")
     half = len(content) // 2
     await intake.accept_part(dataset, body(content[:half]), Part(0, half, len(content)))
@@ -128,7 +128,7 @@ async def test_unpacking_that_fails_late_does_not_end_the_next_part(
 
 
 async def test_an_upload_in_parts_continues_once_there_is_room(root, dataset, digits, pack, files_of) -> None:
-    intake = Intake(root, LimitsConfig())
+    intake = DatasetIngest(root, LimitsConfig())
     tree = digits | {f"images_train/one/{n}{n}.png": os.urandom(700_000) for n in range(3)}
     content = pack(tree, "tar")
     half = len(content) // 2

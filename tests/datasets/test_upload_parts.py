@@ -16,7 +16,7 @@ from taod.config import LimitsConfig
 from taod.datasets.upload import content_range
 from taod.datasets.upload.content_range import Part, RangeRejected
 from taod.datasets.upload.digests import parse, parse_hex
-from taod.datasets.upload.ingest import Intake, UploadOptions
+from taod.datasets.upload.ingest import DatasetIngest, UploadOptions
 from taod.datasets.upload.progress import Stage
 from taod.errors import BadRequest, NoSpace, NotFound, TooLarge
 from taod.paths import Root
@@ -32,8 +32,8 @@ def root(tmp_path: Path) -> Root:
 
 
 @pytest.fixture
-async def intake(root: Root) -> AsyncIterator[Intake]:
-    intake = Intake(root, LimitsConfig())
+async def intake(root: Root) -> AsyncIterator[DatasetIngest]:
+    intake = DatasetIngest(root, LimitsConfig())
     yield intake
     await intake.close()
 
@@ -53,7 +53,7 @@ async def body(content: bytes) -> AsyncIterator[bytes]:
         yield content[at : at + 100]
 
 
-async def send(intake: Intake, dataset: DatasetRecord, whole: bytes, start: int, end: int, **more) -> object:
+async def send(intake: DatasetIngest, dataset: DatasetRecord, whole: bytes, start: int, end: int, **more) -> object:
     return await intake.accept_part(dataset, body(whole[start:end]), Part(start, end, len(whole)), **more)
 
 
@@ -80,7 +80,7 @@ async def test_an_upload_continues_in_the_next_daemon(intake, root, dataset, dig
     half = len(archive) // 2
     await send(intake, dataset, archive, 0, half)
     # The daemon is killed: nothing is closed, and half of the tree lies there.
-    after = Intake(root, LimitsConfig())
+    after = DatasetIngest(root, LimitsConfig())
     after.clean()
     await after.settled()
     assert [path.name for path in root.incoming.iterdir()] == [f"part-{dataset.id}"]
@@ -106,10 +106,10 @@ async def test_the_bytes_of_an_interrupted_part_are_kept(intake, root, dataset, 
 
 async def test_all_came_and_the_answer_did_not(root, dataset, digits, archive, files_of) -> None:
     """The daemon ends while it unpacks: the next one brings in what is here when it is asked."""
-    intake = Intake(root, LimitsConfig())
+    intake = DatasetIngest(root, LimitsConfig())
     await send(intake, dataset, archive, 0, 50)
     (root.incoming / f"part-{dataset.id}" / "upload").write_bytes(archive)
-    after = Intake(root, LimitsConfig())
+    after = DatasetIngest(root, LimitsConfig())
     after.clean()
     summary = await after.accept_part(dataset, body(b""), asks(archive))
     assert summary.images == 12
@@ -216,7 +216,7 @@ async def test_files_are_unpacked_before_the_rest_of_the_archive_has_come(intake
 
 async def test_what_waits_too_long_is_given_up(root, dataset, archive, tmp_path) -> None:
     limits = LimitsConfig(upload_expiry_s=0.05)
-    intake = Intake(root, limits)
+    intake = DatasetIngest(root, limits)
     await send(intake, dataset, archive, 0, 50)
     folder = root.incoming / f"part-{dataset.id}"
     gone = asyncio.Event()
@@ -231,10 +231,10 @@ async def test_what_waits_too_long_is_given_up(root, dataset, archive, tmp_path)
     assert not folder.exists()
     assert intake.progress(dataset.id) is None
     # One that an earlier daemon left is judged by its file's age.
-    first = Intake(root, LimitsConfig())
+    first = DatasetIngest(root, LimitsConfig())
     await send(first, dataset, archive, 0, 50)
     await first.close()
-    later = Intake(root, LimitsConfig(upload_expiry_s=1e-9))
+    later = DatasetIngest(root, LimitsConfig(upload_expiry_s=1e-9))
     later.clean()
     await later.settled()
     assert list(root.incoming.iterdir()) == []
@@ -249,16 +249,16 @@ async def test_it_can_be_given_up(intake, root, dataset, archive) -> None:
 
 
 async def test_after_a_power_cut_only_what_was_flushed_counts(root, dataset, archive, monkeypatch) -> None:
-    intake = Intake(root, LimitsConfig())
+    intake = DatasetIngest(root, LimitsConfig())
     await send(intake, dataset, archive, 0, 50)
     await intake.close()
     with (root.incoming / f"part-{dataset.id}" / "upload").open("ab") as file:
         file.write(bytes(30))
-    again = Intake(root, LimitsConfig())
+    again = DatasetIngest(root, LimitsConfig())
     again.clean()
     assert again.progress(dataset.id).received == 80
     monkeypatch.setattr(content_range, "boot", lambda: "another")
-    again = Intake(root, LimitsConfig())
+    again = DatasetIngest(root, LimitsConfig())
     again.clean()
     assert again.progress(dataset.id).received == 50
 
@@ -268,12 +268,12 @@ async def test_limits_are_checked_before_a_byte_is_read(root, dataset) -> None:
         raise AssertionError("a byte was asked for")
         yield b""
 
-    small = Intake(root, LimitsConfig(upload_bytes=1000))
+    small = DatasetIngest(root, LimitsConfig(upload_bytes=1000))
     with pytest.raises(TooLarge, match=r"has 2000 bytes, over the 1000 of limits\.upload_bytes"):
         await small.accept(dataset, never(), UploadOptions(body_bytes=2000))
     with pytest.raises(TooLarge):
         await small.accept_part(dataset, never(), Part(0, 10, 2000))
-    intake = Intake(root, LimitsConfig(upload_bytes=2**62))
+    intake = DatasetIngest(root, LimitsConfig(upload_bytes=2**62))
     for attempt in (
         intake.accept(dataset, never(), UploadOptions(body_bytes=2**61)),
         intake.accept_part(dataset, never(), Part(0, 10, 2**61)),
@@ -282,7 +282,7 @@ async def test_limits_are_checked_before_a_byte_is_read(root, dataset) -> None:
             NoSpace, match=f"the upload needs {2**61} bytes, and the disk of .* has \\d+ bytes free; make room"
         ):
             await attempt
-    kept = Intake(root, LimitsConfig(), keep_free=2**61)
+    kept = DatasetIngest(root, LimitsConfig(), keep_free=2**61)
     with pytest.raises(NoSpace, match=r"of which storage\.keep_free_bytes keeps"):
         await kept.accept(dataset, never(), UploadOptions(body_bytes=1))
     assert list(root.incoming.iterdir()) == []
@@ -396,10 +396,10 @@ async def test_a_kill_between_the_swap_and_its_record_is_made_up_for(root, datas
     def killed(summary: DatasetSummary) -> None:
         raise Killed
 
-    intake = Intake(root, LimitsConfig())
+    intake = DatasetIngest(root, LimitsConfig())
     with pytest.raises(Killed):
         await intake.accept(dataset, body(pack(digits)), on_placed=killed)
-    after = Intake(root, LimitsConfig())
+    after = DatasetIngest(root, LimitsConfig())
     after.clean()
     (unrecorded,) = after.unrecorded().items()
     assert unrecorded[0] == dataset.id
@@ -421,13 +421,13 @@ async def test_a_note_of_data_that_never_got_in_place_is_not_believed(root, data
             raise Killed
         return real(path, target)
 
-    intake = Intake(root, LimitsConfig())
+    intake = DatasetIngest(root, LimitsConfig())
     await intake.accept(dataset, body(pack(digits)))
     monkeypatch.setattr(Path, "rename", killed)
     with pytest.raises(Killed):
         await intake.accept(dataset, body(pack(digits | {"x.txt": b"x"})))
     monkeypatch.setattr(Path, "rename", real)
-    after = Intake(root, LimitsConfig())
+    after = DatasetIngest(root, LimitsConfig())
     assert after.clean() == [dataset.id]
     assert after.unrecorded() == {}
     assert not (root.dataset(dataset.id) / "x.txt").exists()

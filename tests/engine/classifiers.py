@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.catalogue.schema.merge import merge, over_default
 from taod.documents import Document
 
@@ -89,7 +89,7 @@ def changes(network: str, epochs: int) -> Document:
 
 def document(network: str, epochs: int, data: Path) -> Document:
     """The whole specification of a training, for the engine itself."""
-    found: Document = merge(over_default(of(network), "train", {}), changes(network, epochs))
+    found: Document = merge(over_default(get_network(network), "train", {}), changes(network, epochs))
     train, held_out = f"{data}/images_train", f"{data}/images_val"
     if network == "classification_tf2":
         found["dataset"] |= {"train_dataset_path": train, "val_dataset_path": held_out}

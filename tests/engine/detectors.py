@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.catalogue.schema.merge import merge, over_default
 from taod.documents import Document
 from tests.e2e import shapes
@@ -87,7 +87,7 @@ def changes(network: str, epochs: int) -> Document:
 
 def document(network: str, epochs: int, train: Path, held_out: Path, side: int) -> Document:
     """The whole specification of a training, for the engine itself; inputs of `side` where the network has them."""
-    found: Document = merge(over_default(of(network), "train", {}), changes(network, epochs))
+    found: Document = merge(over_default(get_network(network), "train", {}), changes(network, epochs))
     first, second = ({"image_directory_path": f"{folder}/images", "label_directory_path": f"{folder}/labels"}
                      for folder in (train, held_out))  # fmt: skip
     found["dataset_config"]["data_sources"] = [first]

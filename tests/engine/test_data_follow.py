@@ -21,7 +21,7 @@ from runners.engine.spec import convert
 from taod.datasets.formats import segments
 from taod.datasets.formats.segments import Annotated, Segmentation
 from taod.datasets.formats.types import Box
-from taod.datasets.formats.validate import Examination
+from taod.datasets.formats.validate import ContentCheck
 from taod.datasets.validation import structure
 from tests.datasets import valid_sets
 from tests.engine.test_data_convert import engine
@@ -186,7 +186,7 @@ def test_the_mask_is_where_the_image_shows_the_object(spatial: dict[str, Any], d
         mask = found.annToMask(each).astype(bool)
         assert np.count_nonzero(mask ^ white) < 0.08 * np.count_nonzero(white)
         assert abs(each["area"] - np.count_nonzero(mask)) < 0.05 * each["area"]
-    assert Examination(results, "instance_segmentation", "coco").run().problems == 0
+    assert ContentCheck(results, "instance_segmentation", "coco").run().problems == 0
     assert structure.check(results, "instance_segmentation", "coco") == results
 
 
@@ -324,5 +324,5 @@ def test_masks_of_unet_are_moved_with_their_images(tmp_path: Path) -> None:
         assert np.array_equal(mask[:, 10:], wanted[:, :-10])
         assert (mask[:, :10] == 1).all()  # what comes in is background
     assert structure.check(results, "semantic_segmentation", "unet") == results
-    report = Examination(results, "semantic_segmentation", "unet").run()
+    report = ContentCheck(results, "semantic_segmentation", "unet").run()
     assert (report.items, report.problems, sorted(report.pixels)) == (5, 0, ["background", "dark", "light"])

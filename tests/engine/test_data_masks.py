@@ -19,7 +19,7 @@ from runners.engine import capabilities
 from runners.engine.data import shapes, unet
 from taod.datasets.formats.coco import Category
 from taod.datasets.formats.types import Item
-from taod.datasets.formats.validate import Examination
+from taod.datasets.formats.validate import ContentCheck
 from taod.datasets.validation import structure
 from tests.datasets import valid_sets
 from tests.engine.test_data_convert import boxes_of, engine
@@ -101,12 +101,12 @@ def test_masks_made_of_coco_become_coco_and_the_same_masks_again(tmp_path: Path)
         for number, name in ((0, "background"), (3, "bright"), (7, "dark"))
     ]
     assert structure.check(first, "semantic_segmentation", "unet") == first
-    report = Examination(first, "semantic_segmentation", "unet").run()
+    report = ContentCheck(first, "semantic_segmentation", "unet").run()
     assert report.problems == 0
     assert sum(report.pixels.values()) == 5 * SIDE * SIDE
 
     second, _ = converted(tmp_path / "2", "UNET", "COCO", first)
-    assert Examination(second, "semantic_segmentation", "coco").run().problems == 0
+    assert ContentCheck(second, "semantic_segmentation", "coco").run().problems == 0
     found = COCO(str(second / "annotations.json"))
     assert {each["id"]: each["name"] for each in found.dataset["categories"]} == {3: "bright", 7: "dark"}
     for image in found.imgs.values():

@@ -9,7 +9,7 @@ import pytest
 from runners.engine import capabilities
 from runners.engine.core.offer import read, reason_of, validate, warnings
 from runners.engine.errors import SpecError
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.catalogue.schema.merge import over_default
 
 DETECTORS = ("faster_rcnn", "retinanet", "ssd", "yolo_v3", "yolo_v4", "yolo_v4_tiny")
@@ -21,7 +21,7 @@ def test_each_parameter_is_accounted_for(network):
     for action in offer.actions:
         missing = [
             path
-            for path in of(network).table(action).rows
+            for path in get_network(network).table(action).rows
             if not read(offer, path)
             and reason_of(offer.without_effect, path) is None
             and reason_of(offer.rejected, path) is None
@@ -32,14 +32,14 @@ def test_each_parameter_is_accounted_for(network):
 
 @pytest.mark.parametrize("network", DETECTORS)
 def test_the_defaults_are_accepted_and_warn_of_nothing(network):
-    document = over_default(of(network), "train", {})
+    document = over_default(get_network(network), "train", {})
     validate(capabilities.OFFERS[network], network, "train", document)
     assert warnings(capabilities.OFFERS[network], network, "train", document) == []
 
 
 def test_what_has_no_effect_or_is_not_there_is_said():
     offer = capabilities.OFFERS["ssd"]
-    document = over_default(of("ssd"), "train", {"training_config": {"max_queue_size": 99}})
+    document = over_default(get_network("ssd"), "train", {"training_config": {"max_queue_size": 99}})
     assert warnings(offer, "ssd", "train", document) == [
         "training_config.max_queue_size = 99 has no effect: the engine reads data with its own workers"
     ]

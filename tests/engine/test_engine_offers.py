@@ -6,7 +6,7 @@ import pytest
 
 from runners.engine import capabilities
 from runners.engine.core import offer
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 
 NETWORKS = (
     "classification_pyt",
@@ -23,7 +23,7 @@ pairs = [(name, action) for name in NETWORKS for action in capabilities.OFFERS[n
 @pytest.mark.parametrize(("network", "action"), pairs)
 def test_every_parameter_is_read_or_listed(network: str, action: str) -> None:
     line = capabilities.OFFERS[network]
-    rows = of(network).table(action).rows
+    rows = get_network(network).table(action).rows
     unlisted = [
         path
         for path, row in rows.items()
@@ -39,7 +39,7 @@ def test_every_parameter_is_read_or_listed(network: str, action: str) -> None:
 @pytest.mark.parametrize("network", NETWORKS)
 def test_what_is_listed_exists_and_is_not_read(network: str) -> None:
     line = capabilities.OFFERS[network]
-    paths = {path for action in of(network).actions for path in of(network).table(action).rows}
+    paths = {path for action in get_network(network).actions for path in get_network(network).table(action).rows}
     listed = [*line.without_effect, *line.rejected]
     assert [path for path in listed if not any(one == path or one.startswith(f"{path}.") for one in paths)] == []
     assert [path for path in listed if offer.read(line, path)] == []

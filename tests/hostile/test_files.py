@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from taod import plain_file
-from taod.datasets.formats.validate import Examination
+from taod.datasets.formats.validate import ContentCheck
 from taod.datasets.validation.structure import check
 from taod.datasets.validation.summary import summarise
 from taod.errors import BadRequest
@@ -104,12 +104,12 @@ def test_a_fifo_in_a_dataset_stops_no_check(sets: Path, type_: str, format_: str
         kept = path.read_bytes()
         path.unlink()
         os.mkfifo(path)
-        Examination(top, type_, format_, deep=True).run()
+        ContentCheck(top, type_, format_, deep=True).run()
         with contextlib.suppress(BadRequest):
             summarise(check(top, type_, format_), type_, format_)
         path.unlink()
         path.write_bytes(kept)
-    assert Examination(top, type_, format_).run().problems == 0
+    assert ContentCheck(top, type_, format_).run().problems == 0
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from runners.docker import engine as engine_api
 from runners.docker.runner import Docker
 from runners.environment import Rules
-from runners.protocol import Claim, Command, DeviceGrant, Ended, RunRequest, StartFailed
+from runners.protocol import Claim, Command, DeviceGrant, RunEnd, RunRequest, StartFailed
 from taod.config import DockerConfig, DockerRule
 from tests.runners import engines
 from tests.runners.conformance.waiting import go, log_of, ready, within
@@ -117,7 +117,7 @@ async def test_a_rule_gives_variables_secrets_mounts_and_an_entry_point_and_the_
     assert (launch.environment["HF_TOKEN"], launch.environment["NGC_API_KEY"]) == ("***", "***")
     assert launch.argv[launch.argv.index(IMAGE) + 1 :] == ["/entry.sh", "sh", "-c", script]
     identity = await within(runner.start(request))
-    assert await within(runner.wait(identity, request)) == Ended(0)
+    assert await within(runner.wait(identity, request)) == RunEnd(0)
     lines = log_of(request).splitlines()
     assert lines[0].startswith("entered sh -c env;")
     environment = dict(line.split("=", 1) for line in lines if "=" in line)
@@ -244,14 +244,14 @@ async def test_an_image_is_downloaded_from_its_registry_with_progress_in_the_log
         container_engine.docker("rmi", image)
         runner = docker(container_engine, images={"tlt-pytorch": image}, pull="missing")
         request = run_of(tmp_path, "exit:0")
-        assert await within(runner.wait(await within(runner.start(request)), request)) == Ended(0)
+        assert await within(runner.wait(await within(runner.start(request)), request)) == RunEnd(0)
         log = log_of(request)
         # Podman reports bytes of long downloads only.
         there = "1 of 1 layers" if isinstance(container_engine, Podman) else "100% of"
         assert log.index(f"[taod] downloading {image}") < log.index(f"{image}: {there}") < log.index("arguments:")
         # It is there now: the next run downloads nothing.
         again = run_of(tmp_path, "exit:0")
-        assert await within(runner.wait(await within(runner.start(again)), again)) == Ended(0)
+        assert await within(runner.wait(await within(runner.start(again)), again)) == RunEnd(0)
         assert "downloading" not in log_of(again)
         # The registry has no such tag: its own words, and the run has never started.
         wrong = docker(container_engine, images={"tlt-pytorch": f"{address}/tao/pytorch:6.0"}, pull="missing")
@@ -319,7 +319,7 @@ async def test_docker_stop_by_hand_lets_the_tool_save(container_engine: Engine, 
     identity = await within(runner.start(request))
     await ready(request)
     container_engine.docker("stop", identity.handle or "")
-    assert await within(runner.wait(identity, request)) == Ended(143)
+    assert await within(runner.wait(identity, request)) == RunEnd(143)
     assert "saved" in log_of(request)
 
 
@@ -358,7 +358,7 @@ async def test_a_run_lives_on_when_the_engine_is_killed_and_its_end_is_reported_
         engine.kill()
         # While no engine answers, a run ends by itself.
         go(one)
-        assert await within(waits[0]) == Ended(0)
+        assert await within(waits[0]) == RunEnd(0)
         # The other continues under the next engine, for a new daemon as for the one that waits.
         await asyncio.to_thread(engine.start)
         fresh = docker(engine)

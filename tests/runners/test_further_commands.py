@@ -12,15 +12,17 @@ def command(*lines: list[str]) -> Command:
 
 
 def test_one_command_line_is_executed_as_it_is() -> None:
-    assert command(["tool", "act"]).words() == ["tool", "act"]
-    assert command(["tool", "act"]).words("/bin/tool") == ["/bin/tool", "act"]
+    assert command(["tool", "act"]).argv_with_following() == ["tool", "act"]
+    assert command(["tool", "act"]).argv_with_following("/bin/tool") == ["/bin/tool", "act"]
 
 
 def test_each_line_keeps_its_words() -> None:
-    words = command(["echo", "a  b"], ["echo", "$HOME;"]).words()
+    words = command(["echo", "a  b"], ["echo", "$HOME;"]).argv_with_following()
     assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "a  b\n$HOME;\n"
 
 
 def test_a_failure_ends_the_run() -> None:
-    done = subprocess.run(command(["sh", "-c", "exit 3"], ["echo", "on"]).words(), capture_output=True, text=True)
+    done = subprocess.run(
+        command(["sh", "-c", "exit 3"], ["echo", "on"]).argv_with_following(), capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout) == (3, "")

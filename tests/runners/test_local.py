@@ -19,7 +19,7 @@ import pytest
 
 from runners import cgroup, processes
 from runners.local import LocalRunner
-from runners.protocol import Claim, Command, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
+from runners.protocol import Claim, Command, Launch, RunEnd, RunIdentity, RunRequest, StartFailed, Verdict
 from tests.patience import PATIENCE_S
 
 
@@ -75,7 +75,7 @@ async def appears(path: Path) -> str:
     return await asyncio.wait_for(look(), PATIENCE_S)
 
 
-async def ended(runner: LocalRunner, identity: RunIdentity, request: RunRequest) -> Ended:
+async def ended(runner: LocalRunner, identity: RunIdentity, request: RunRequest) -> RunEnd:
     return await asyncio.wait_for(runner.wait(identity, request), PATIENCE_S)
 
 
@@ -90,7 +90,7 @@ def alive(pid: int) -> bool:
 async def test_the_exit_code_is_the_tools(runner: ShellRunner, tmp_path: Path, text: str, code: int) -> None:
     request = shell(tmp_path, text)
     identity = await runner.start(request)
-    assert await ended(runner, identity, request) == Ended(code)
+    assert await ended(runner, identity, request) == RunEnd(code)
 
 
 async def test_a_program_that_is_not_there_ends_with_127_and_says_so_in_the_log(
@@ -174,7 +174,7 @@ async def test_sigterm_reaches_the_tool_and_the_wrapper_lives_to_record_its_end(
     identity = await runner.start(request)
     await appears(tmp_path / "ready")
     await runner.stop(identity, request, force=False)
-    assert await ended(runner, identity, request) == Ended(7)
+    assert await ended(runner, identity, request) == RunEnd(7)
     assert "saved" in request.job_folder.log.read_text()
 
 
@@ -194,7 +194,7 @@ async def test_from_release_7_3_on_sigterm_goes_to_the_training_and_not_to_its_l
     identity = await runner.start(request)
     await appears(tmp_path / "ready")
     await runner.stop(identity, request, force=False)
-    assert await ended(runner, identity, request) == Ended(code)
+    assert await ended(runner, identity, request) == RunEnd(code)
 
 
 async def test_a_signal_to_the_whole_group_from_outside_does_not_end_the_wrapper(
@@ -205,7 +205,7 @@ async def test_a_signal_to_the_whole_group_from_outside_does_not_end_the_wrapper
     await appears(tmp_path / "ready")
     assert identity.pid is not None
     os.killpg(identity.pid, signal.SIGTERM)
-    assert await ended(runner, identity, request) == Ended(9)
+    assert await ended(runner, identity, request) == RunEnd(9)
 
 
 @pytest.mark.parametrize("round_", range(5))
@@ -213,7 +213,7 @@ async def test_a_stop_right_after_the_start_is_not_lost(runner: ShellRunner, tmp
     request = run_of(tmp_path, "/bin/sleep", "100")
     identity = await runner.start(request)
     await runner.stop(identity, request, force=False)
-    assert await ended(runner, identity, request) == Ended(143)
+    assert await ended(runner, identity, request) == RunEnd(143)
 
 
 async def test_a_tool_that_ignores_sigterm_is_killed_by_force_and_137_is_recorded(
@@ -229,7 +229,7 @@ async def test_a_tool_that_ignores_sigterm_is_killed_by_force_and_137_is_recorde
     await runner.stop(identity, request, force=False)
     assert identity.pid is not None and alive(identity.pid)
     await runner.stop(identity, request, force=True)
-    assert await ended(runner, identity, request) == Ended(137)
+    assert await ended(runner, identity, request) == RunEnd(137)
 
 
 async def test_force_kills_every_process_of_the_run(runner: ShellRunner, tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ async def test_force_kills_every_process_of_the_run(runner: ShellRunner, tmp_pat
     identity = await runner.start(request)
     kids = [int(pid) for pid in (await appears(tmp_path / "kids")).split()]
     await runner.stop(identity, request, force=True)
-    assert await ended(runner, identity, request) == Ended(137)
+    assert await ended(runner, identity, request) == RunEnd(137)
     assert not any(alive(kid) for kid in kids)
 
 
@@ -274,7 +274,7 @@ async def test_one_that_escaped_its_session_is_killed_by_force(runner: ShellRunn
 async def test_what_a_tool_leaves_behind_is_killed_when_it_ends(runner: ShellRunner, tmp_path: Path) -> None:
     request = python(tmp_path, ESCAPE + "while not os.path.exists('away'): time.sleep(0.01)\nprint('done')")
     identity = await runner.start(request)
-    assert await ended(runner, identity, request) == Ended(0)
+    assert await ended(runner, identity, request) == RunEnd(0)
     assert not alive(int((tmp_path / "away").read_text()))
 
 
@@ -291,7 +291,7 @@ async def test_what_is_older_than_a_run_is_not_its_own(runner: ShellRunner, tmp_
 async def test_one_that_cleared_its_environment_is_found_by_its_session(runner: ShellRunner, tmp_path: Path) -> None:
     request = shell(tmp_path, "env -i /bin/sleep 100 & echo $! >kid; exit 0")
     identity = await runner.start(request)
-    assert await ended(runner, identity, request) == Ended(0)
+    assert await ended(runner, identity, request) == RunEnd(0)
     assert not alive(int((tmp_path / "kid").read_text()))
 
 
@@ -317,7 +317,7 @@ async def test_one_that_left_session_and_environment_is_found_by_its_group(runne
     cgroup.remove(probe)
     request = python(tmp_path, HIDE)
     identity = await runner.start(request)
-    assert await ended(runner, identity, request) == Ended(0)
+    assert await ended(runner, identity, request) == RunEnd(0)
     assert not alive(int((tmp_path / "away").read_text()))
 
 
@@ -342,7 +342,7 @@ async def test_without_a_group_one_that_outlives_its_run_is_named(
     end = await ended(runner, identity, request)
     away = int((tmp_path / "away").read_text())
     try:
-        assert end == Ended(0, left=[processes.name(away)])
+        assert end == RunEnd(0, left=[processes.name(away)])
     finally:
         os.kill(away, signal.SIGKILL)
 
@@ -371,7 +371,7 @@ async def test_of_two_starters_one_runs_it(tmp_path: Path) -> None:
         started = await asyncio.gather(one.start(request), two.start(request), return_exceptions=True)
         assert sorted(type(result).__name__ for result in started) == ["RunIdentity", "StartFailed"]
         identity = next(result for result in started if isinstance(result, RunIdentity))
-        assert await ended(one if started[0] is identity else two, identity, request) == Ended(0)
+        assert await ended(one if started[0] is identity else two, identity, request) == RunEnd(0)
     assert request.job_folder.log.read_text().splitlines() == [f"ran {n}" for n in range(1, 11)]
 
 
@@ -427,9 +427,9 @@ async def test_recover_one_that_lives_and_one_that_has_ended(runner: ShellRunner
     later = ShellRunner()
     assert await later.recover(request) == (Claim.LIVES, identity)
     await later.stop(identity, request, force=False)
-    assert await ended(runner, identity, request) == Ended(143)
+    assert await ended(runner, identity, request) == RunEnd(143)
     assert await later.recover(request) == (Claim.ENDED, identity)
-    assert await ended(later, identity, request) == Ended(143)
+    assert await ended(later, identity, request) == RunEnd(143)
 
 
 async def test_a_pid_used_again_is_not_taken_for_the_run(runner: ShellRunner, tmp_path: Path) -> None:
@@ -443,7 +443,7 @@ async def test_a_pid_used_again_is_not_taken_for_the_run(runner: ShellRunner, tm
         for wrong in (ticks - 1, ticks):  # another start time; and the same one, but without the run's mark
             taken = RunIdentity("shell", pid=foreign.pid, start_ticks=wrong)
             await runner.stop(taken, request, force=True)
-            assert await ended(ShellRunner(), taken, request) == Ended(4)
+            assert await ended(ShellRunner(), taken, request) == RunEnd(4)
         assert alive(foreign.pid)
     finally:
         foreign.kill()
@@ -480,7 +480,7 @@ async def test_another_process_adopts_the_run_of_one_that_was_killed(tmp_path: P
     assert identity is not None
     waiting = asyncio.create_task(ended(heir, identity, request))
     (tmp_path / "go").touch()
-    assert await waiting == Ended(5)
+    assert await waiting == RunEnd(5)
     assert request.job_folder.log.read_text() == "started\nover\n"
 
 
@@ -509,7 +509,7 @@ async def test_a_daemon_killed_at_any_instant_of_the_start_starts_at_most_once(t
             assert not request.job_folder.log.exists() or request.job_folder.log.read_text() == ""
             continue
         assert identity is not None
-        assert await ended(heir, identity, request) == Ended(5)
+        assert await ended(heir, identity, request) == RunEnd(5)
         assert request.job_folder.log.read_text() == "started\nover\n"
     assert seen
 
@@ -517,11 +517,11 @@ async def test_a_daemon_killed_at_any_instant_of_the_start_starts_at_most_once(t
 def test_it_works_on_the_loop_that_the_server_uses(tmp_path: Path) -> None:
     uvloop = pytest.importorskip("uvloop")
 
-    async def main() -> Ended:
+    async def main() -> RunEnd:
         runner, request = ShellRunner(), run_of(tmp_path, "/bin/sleep", "100")
         identity = await runner.start(request)
         await runner.stop(identity, request, force=False)
         return await ended(runner, identity, request)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
-        assert loop.run(main()) == Ended(143)
+        assert loop.run(main()) == RunEnd(143)

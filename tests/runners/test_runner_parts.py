@@ -11,15 +11,15 @@ import pytest
 
 from runners.docker import container, doctor, endpoint
 from runners.docker.container import Mount, mounts, size
-from runners.docker.endpoint import Facts
+from runners.docker.endpoint import EngineInfo
 from runners.docker.progress import Progress
 from runners.environment import Rules
-from runners.protocol import Command, Ended, RunRequest, StartFailed
+from runners.protocol import Command, RunEnd, RunRequest, StartFailed
 from runners.registry import RunnerRegistry
 from runners.rules import read_secrets
 from runners.slurm import script, state
 from runners.slurm.runner import Slurm
-from runners.slurm.state import Seen
+from runners.slurm.state import ClusterJob
 from runners.slurm.watcher import Watcher
 from taod.config import DockerConfig, DockerRule, RunnerConfig, SlurmConfig, SlurmRule
 from taod.errors import ConfigError
@@ -162,7 +162,7 @@ def test_every_rule_that_matches_adds_to_a_container(tmp_path: Path) -> None:
         DockerRule(network="unet", environment={"A": "3"}),
     ]
     config = DockerConfig(rule=rules)
-    made = container.of(request(), "tao:5", config, Rules(extra={"A": "0"}, cache=tmp_path), threads=1)
+    made = container.describe_container(request(), "tao:5", config, Rules(extra={"A": "0"}, cache=tmp_path), threads=1)
     assert (made.environment["A"], made.environment["B"]) == ("1", "2")
     assert made.environment["HF_HOME"] == str(tmp_path / "huggingface")
     assert made.mounts[:3] == [Mount(str(tmp_path), False), Mount("/srv/a", False), Mount("/srv/c", False, "/b")]
@@ -170,7 +170,7 @@ def test_every_rule_that_matches_adds_to_a_container(tmp_path: Path) -> None:
     assert made.argv[:4] == made.wrapped[6:10] == ["/entry.sh", "--quiet", "dino", "train"]
     assert made.secrets == {"HF_TOKEN": "/nowhere"}
     assert "HF_TOKEN" not in made.environment
-    other = container.of(request(), "tao:5", DockerConfig(rule=[rules[3]]), Rules(), threads=1)
+    other = container.describe_container(request(), "tao:5", DockerConfig(rule=[rules[3]]), Rules(), threads=1)
     assert (other.network, other.secrets, other.argv[0]) == ("none", {}, "dino")
 
 
@@ -198,30 +198,30 @@ def test_a_secret_without_a_usable_value_fails_the_start_without_its_value(
 
 def test_the_states_of_the_cluster_are_read() -> None:
     assert state.queue("12|taod-a-1|RUNNING|None\n13|taod-b-1|PENDING|(Resources)|x\nnonsense\n") == [
-        Seen("12", "taod-a-1", "RUNNING"), Seen("13", "taod-b-1", "PENDING", "(Resources)|x"),
+        ClusterJob("12", "taod-a-1", "RUNNING"), ClusterJob("13", "taod-b-1", "PENDING", "(Resources)|x"),
     ]  # fmt: skip
     line = "JobId=12 JobName=taod-a-1 JobState=TIMEOUT Reason=TimeLimit ExitCode=0:15 Command=/x"
-    assert state.shown(line) == Seen("12", "taod-a-1", "TIMEOUT", "TimeLimit", 143)
+    assert state.shown(line) == ClusterJob("12", "taod-a-1", "TIMEOUT", "TimeLimit", 143)
     assert state.shown("No jobs in the system") is None
-    assert state.accounted("12|taod-a-1|CANCELLED by 1000|0:9\n") == Seen("12", "taod-a-1", "CANCELLED", "", 137)
+    assert state.accounted("12|taod-a-1|CANCELLED by 1000|0:9\n") == ClusterJob("12", "taod-a-1", "CANCELLED", "", 137)
     assert state.accounted("") is None
 
 
 @pytest.mark.parametrize(
     ("seen", "recorded", "end"),
     [
-        (Seen("7", "n", "COMPLETED"), 0, Ended(0)),
-        (Seen("7", "n", "COMPLETED", exit_code=0), None, Ended(0)),
-        (Seen("7", "n", "FAILED", exit_code=3), 3, Ended(3)),
-        (Seen("7", "n", "TIMEOUT", exit_code=None), 143, Ended(143, state.MEANINGS["TIMEOUT"])),
-        (Seen("7", "n", "NODE_FAIL", exit_code=0), None, Ended(None, "its node failed")),
-        (Seen("7", "n", "OUT_OF_MEMORY", exit_code=125), None, Ended(125, "out of memory on its node")),
-        (Seen("7", "n", "PREEMPTED"), 143, Ended(143, "it was pre-empted on the cluster")),
-        (None, None, Ended(None, "the cluster knows nothing of job 7 any more")),
-        (None, 5, Ended(5)),
+        (ClusterJob("7", "n", "COMPLETED"), 0, RunEnd(0)),
+        (ClusterJob("7", "n", "COMPLETED", exit_code=0), None, RunEnd(0)),
+        (ClusterJob("7", "n", "FAILED", exit_code=3), 3, RunEnd(3)),
+        (ClusterJob("7", "n", "TIMEOUT", exit_code=None), 143, RunEnd(143, state.MEANINGS["TIMEOUT"])),
+        (ClusterJob("7", "n", "NODE_FAIL", exit_code=0), None, RunEnd(None, "its node failed")),
+        (ClusterJob("7", "n", "OUT_OF_MEMORY", exit_code=125), None, RunEnd(125, "out of memory on its node")),
+        (ClusterJob("7", "n", "PREEMPTED"), 143, RunEnd(143, "it was pre-empted on the cluster")),
+        (None, None, RunEnd(None, "the cluster knows nothing of job 7 any more")),
+        (None, 5, RunEnd(5)),
     ],
 )
-def test_how_a_run_ended_on_the_cluster(seen: Seen | None, recorded: int | None, end: Ended) -> None:
+def test_how_a_run_ended_on_the_cluster(seen: ClusterJob | None, recorded: int | None, end: RunEnd) -> None:
     assert state.ended(seen, recorded, "7") == end
 
 
@@ -251,11 +251,11 @@ def test_doctor_on_a_real_engine_names_the_missing_images(docker_engine: Dockerd
 
 
 def test_doctor_on_gpus_without_the_toolkit_and_on_passwords(tmp_path: Path) -> None:
-    missing = doctor.toolkit(Facts(runtimes={"runc": {}}), gpus=True)
+    missing = doctor.toolkit(EngineInfo(runtimes={"runc": {}}), gpus=True)
     assert not missing.ok
     assert "NVIDIA Container Toolkit" in missing.remedy
-    assert doctor.toolkit(Facts(runtimes={"nvidia": {}}), gpus=True).ok
-    assert doctor.toolkit(Facts(), gpus=False).ok
+    assert doctor.toolkit(EngineInfo(runtimes={"nvidia": {}}), gpus=True).ok
+    assert doctor.toolkit(EngineInfo(), gpus=False).ok
     file = tmp_path / "config.json"
     assert "not logged in" in doctor.login(file).found
     file.write_text(json.dumps({"auths": {"nvcr.io": {"auth": "c2VjcmV0"}}}))
@@ -270,20 +270,20 @@ async def test_the_watch_over_the_cluster_continues_whatever_one_answer_does_to_
 
         asked = 0
 
-        async def mine(self) -> list[Seen]:
+        async def own_jobs(self) -> list[ClusterJob]:
             self.asked += 1
             if self.asked == 1:
                 raise ValueError("squeue: a column is missing")
-            return [Seen("7", "one", "RUNNING")]
+            return [ClusterJob("7", "one", "RUNNING")]
 
-    def deaf(_: Seen | None) -> None:
+    def deaf(_: ClusterJob | None) -> None:
         raise OSError("the disk is full")
 
-    reported: asyncio.Queue[Seen | None] = asyncio.Queue()
+    reported: asyncio.Queue[ClusterJob | None] = asyncio.Queue()
     watcher = Watcher(Answers(), 0.01)  # type: ignore[arg-type]
     watcher.watch("other", deaf)
     watcher.watch("one", reported.put_nowait)
     async with asyncio.timeout(PATIENCE_S):
-        assert [await reported.get(), await reported.get()] == [Seen("7", "one", "RUNNING")] * 2
+        assert [await reported.get(), await reported.get()] == [ClusterJob("7", "one", "RUNNING")] * 2
     watcher.leave(deaf)
     watcher.leave(reported.put_nowait)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runners.protocol import Claim, Command, Ended, OffHost, RunIdentity, RunRequest, StartFailed, place_of
+from runners.protocol import Claim, Command, OffHostRunner, RunEnd, RunIdentity, RunRequest, StartFailed, place_of
 from runners.slurm.runner import Slurm
 from taod.config import SlurmConfig, SlurmRule
 from taod.watch import FolderWatch
@@ -72,7 +72,7 @@ async def test_a_run_gets_the_gpus_and_the_set_up_that_it_asks_for(
     assert "Requeue=0" in shown
     assert "gpu:2" in shown
     go(request)
-    assert await within(runner.wait(identity, request)) == Ended(0)
+    assert await within(runner.wait(identity, request)) == RunEnd(0)
     environment = dict(line.split("=", 1) for line in log_of(request).splitlines() if "=" in line)
     assert environment["CUDA_VISIBLE_DEVICES"] == "0,1"
     assert environment["NUM_GPU_PER_NODE"] == "2"
@@ -147,7 +147,7 @@ async def test_a_pre_empted_run_is_reported_and_with_requeue_starts_again(
     assert ended.message == "it was pre-empted on the cluster"
     assert "saved" in log_of(request)
     go(urgent)
-    assert await within(above.wait(second, urgent)) == Ended(0)
+    assert await within(above.wait(second, urgent)) == RunEnd(0)
     # The same job comes again under its number, and may claim its attempt again.
     again = run_of(tmp_path, "wait")
     requeueing = slurm(slurm_cluster, tools, requeue=True)
@@ -165,7 +165,7 @@ async def test_a_pre_empted_run_is_reported_and_with_requeue_starts_again(
     await asyncio.to_thread(eventually, begins, "the requeued job")
     await ready(again)
     go(again)
-    assert await within(waiting) == Ended(0)
+    assert await within(waiting) == RunEnd(0)
     assert log_of(again).count("arguments: ") == 2
 
 
@@ -179,13 +179,13 @@ async def test_the_controller_may_be_away_for_a_while(slurm_cluster: Cluster, to
     try:
         # The run records its own end.
         go(ending)
-        assert await within(waits[0]) == Ended(0)
+        assert await within(waits[0]) == RunEnd(0)
         # A new daemon takes the other for living, though its state is unknown.
         assert (await within(slurm(slurm_cluster, tools).recover(going_on)))[0] is Claim.LIVES
     finally:
         slurm_cluster.start_controller()
     go(going_on)
-    assert await within(waits[1]) == Ended(0)
+    assert await within(waits[1]) == RunEnd(0)
 
 
 @pytest.mark.slow
@@ -213,7 +213,7 @@ async def test_one_question_is_asked_for_all_runs(
 
 def test_its_runs_hold_slots_of_their_own() -> None:
     runner = Slurm(SlurmConfig(max_jobs=3, max_gpus=4))
-    assert isinstance(runner, OffHost)
+    assert isinstance(runner, OffHostRunner)
     assert place_of(runner) == "cluster:slurm"
     assert (runner.slots, runner.gpus) == (3, 4)
 

@@ -19,6 +19,8 @@ from taod.types.reason import POSTED
 from taod.types.state import State
 from tests.patience import PATIENCE_S
 
+pytestmark = pytest.mark.slow(seconds=1)
+
 DAEMON = Path(__file__).parent / "daemon_process.py"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runners.protocol import Ended
-from taod.scheduler.supervision.exit_classification import Facts, judge
+from runners.protocol import RunEnd
+from taod.scheduler.supervision.exit_classification import ExitFacts, judge
 from taod.scheduler.supervision.failure_reason import MAX_CHARACTERS, explain, reported
 from taod.types.reason_text import text
 
@@ -178,7 +178,7 @@ def test_the_line_that_explains(log: str, line: str) -> None:
 
 @pytest.mark.parametrize("log", [log for log, line in ENDINGS.values() if line])
 def test_a_failure_is_explained_in_its_first_line_without_boilerplate(log: str) -> None:
-    words = text(judge(Facts(stop_intent=None, ended=Ended(1), status=None, log="epoch 1\n" + log)).reason)
+    words = text(judge(ExitFacts(stop_intent=None, ended=RunEnd(1), status=None, log="epoch 1\n" + log)).reason)
     first, *below = words.splitlines()
     assert first.startswith("exit code 1: ") and below in ([], [explain(log)])
     for boilerplate in ("HYDRA_FULL_ERROR", "Telemetry", "Execution status", "ChildFailedError"):
@@ -186,12 +186,12 @@ def test_a_failure_is_explained_in_its_first_line_without_boilerplate(log: str) 
 
 
 def test_without_an_explanation_the_last_lines_are_shown_without_boilerplate() -> None:
-    facts = Facts(stop_intent=None, ended=Ended(1), status=None, log="one\ntwo\n" + HYDRA)
+    facts = ExitFacts(stop_intent=None, ended=RunEnd(1), status=None, log="one\ntwo\n" + HYDRA)
     assert text(judge(facts).reason) == "exit code 1\none\ntwo"
 
 
 def test_a_line_that_explains_goes_below_a_known_meaning() -> None:
-    facts = Facts(stop_intent=None, ended=Ended(127), status=None, log="sh: 1: dino: not found\n")
+    facts = ExitFacts(stop_intent=None, ended=RunEnd(127), status=None, log="sh: 1: dino: not found\n")
     assert text(judge(facts).reason) == "exit code 127: the program was not found\nsh: 1: dino: not found"
 
 
@@ -212,7 +212,8 @@ def test_a_line_that_explains_goes_below_a_known_meaning() -> None:
 def test_the_tools_own_message_is_used_unless_the_log_explains_more(message: str, log: str, line: str) -> None:
     assert reported(message, log) == line
     assert (
-        text(judge(Facts(stop_intent=None, ended=Ended(1), status="FAILURE", message=message, log=log)).reason) == line
+        text(judge(ExitFacts(stop_intent=None, ended=RunEnd(1), status="FAILURE", message=message, log=log)).reason)
+        == line
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from runners.protocol import Ended
+from runners.protocol import RunEnd
 from taod.config import SupervisionConfig, SupervisionRule
 from taod.errors import ConfigError
-from taod.scheduler.supervision.exit_classification import AbortReason, Facts, judge
+from taod.scheduler.supervision.exit_classification import AbortReason, ExitFacts, judge
 from taod.scheduler.supervision.run_limits import check, limits, parse_exits
 from taod.types.reason import Reason, ReasonCode
 from taod.types.reason_text import text
@@ -78,23 +78,23 @@ def test_exits_are_codes_signals_and_causes() -> None:
     ],
 )
 def test_out_of_memory_is_read_from_the_log(log: str, words: str) -> None:
-    outcome = judge(Facts(stop_intent=None, ended=Ended(1), status="RUNNING", log=log))
+    outcome = judge(ExitFacts(stop_intent=None, ended=RunEnd(1), status="RUNNING", log=log))
     assert (outcome.state, outcome.cause) == (State.FAILED, "oom")
     assert text(outcome.reason).splitlines()[0] == f"exit code 1: {words}"
 
 
 def test_other_mentions_of_memory_do_not_count_as_out_of_memory() -> None:
-    outcome = judge(Facts(stop_intent=None, ended=Ended(1), status=None, log="memory: 3 GiB free\nValueError"))
+    outcome = judge(ExitFacts(stop_intent=None, ended=RunEnd(1), status=None, log="memory: 3 GiB free\nValueError"))
     assert outcome.cause == ""
 
 
 def test_a_run_ended_by_taod_has_its_reason_unless_it_succeeded() -> None:
     abort = AbortReason("wall", Reason(ReasonCode.TIME_LIMIT, {"limit_s": 7200.0}))
-    facts = Facts(stop_intent=None, ended=Ended(143), status="RUNNING", abort=abort)
+    facts = ExitFacts(stop_intent=None, ended=RunEnd(143), status="RUNNING", abort=abort)
     assert judge(facts).reason == abort.reason and judge(facts).cause == "wall"
-    done = Facts(stop_intent=None, ended=Ended(0), status="SUCCESS", message="fine", abort=abort)
+    done = ExitFacts(stop_intent=None, ended=RunEnd(0), status="SUCCESS", message="fine", abort=abort)
     assert judge(done).state is State.DONE
-    cancelled = Facts(stop_intent="cancel", ended=Ended(143), status=None, abort=abort)
+    cancelled = ExitFacts(stop_intent="cancel", ended=RunEnd(143), status=None, abort=abort)
     assert judge(cancelled).state is State.CANCELLED
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runners.protocol import Ended
-from taod.scheduler.supervision.exit_classification import Facts, judge
+from runners.protocol import RunEnd
+from taod.scheduler.supervision.exit_classification import ExitFacts, judge
 from taod.types.reason import Actor, cancelled
 from taod.types.reason_text import text
 from taod.types.state import State
@@ -43,27 +43,27 @@ from taod.types.state import State
 def test_state_and_words(
     code: int | None, status: str | None, message: str, intent: str | None, state: State, words: str
 ) -> None:
-    outcome = judge(Facts(stop_intent=intent, ended=Ended(code), status=status, message=message, epoch=4))
+    outcome = judge(ExitFacts(stop_intent=intent, ended=RunEnd(code), status=status, message=message, epoch=4))
     assert (outcome.state, text(outcome.reason)) == (state, words)
 
 
 def test_an_unexplained_failure_shows_the_end_of_the_log() -> None:
-    facts = Facts(stop_intent=None, ended=Ended(2), status=None, log="one\nusage: dino\n")
+    facts = ExitFacts(stop_intent=None, ended=RunEnd(2), status=None, log="one\nusage: dino\n")
     assert text(judge(facts).reason) == "exit code 2\none\nusage: dino"
 
 
 def test_the_runners_detail_about_the_end_is_reported() -> None:
-    facts = Facts(stop_intent=None, ended=Ended(137, "the container ran out of memory"), status=None)
+    facts = ExitFacts(stop_intent=None, ended=RunEnd(137, "the container ran out of memory"), status=None)
     assert text(judge(facts).reason) == "exit code 137: the container ran out of memory"
 
 
 def test_the_reason_of_a_pause_before_the_first_epoch() -> None:
-    facts = Facts(stop_intent="pause", ended=Ended(143), status=None)
+    facts = ExitFacts(stop_intent="pause", ended=RunEnd(143), status=None)
     assert text(judge(facts).reason) == "Paused before its first epoch"
 
 
 def test_the_cancelling_user_is_named() -> None:
-    facts = Facts(stop_intent="cancel", ended=Ended(143), status=None, cancelled=cancelled(Actor.MODEL_DELETION))
+    facts = ExitFacts(stop_intent="cancel", ended=RunEnd(143), status=None, cancelled=cancelled(Actor.MODEL_DELETION))
     assert text(judge(facts).reason) == "Cancelled by the deletion of its model"
 
 
@@ -72,5 +72,5 @@ def test_the_cancelling_user_is_named() -> None:
     [(0, None, State.DONE), (0, "SUCCESS", State.DONE), (0, "FAILURE", State.FAILED), (1, None, State.FAILED)],
 )
 def test_a_program_that_reports_nothing_is_judged_by_its_exit_code(code: int, status: str | None, state: State) -> None:
-    facts = Facts(stop_intent=None, ended=Ended(code), status=status, action="trtexec")
+    facts = ExitFacts(stop_intent=None, ended=RunEnd(code), status=status, action="trtexec")
     assert judge(facts).state is state

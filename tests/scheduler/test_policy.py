@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from store.records import JobRecord
-from taod.scheduler.policy.dispatch import EXPLAINED, Decision, End, Explain, Lease, Promote, Snapshot, decide
+from taod.scheduler.policy.dispatch import (
+    EXPLAINED,
+    Decision,
+    EndUnplaceable,
+    Explain,
+    Lease,
+    Promote,
+    Snapshot,
+    decide,
+)
 from taod.types.device import Device, DeviceKind, DeviceLease
 from taod.types.reason import TURN, Reason, ReasonCode
 from taod.types.reason_text import text
@@ -178,7 +187,7 @@ def test_jobs_far_back_have_a_short_wait_reason() -> None:
 )
 def test_a_job_that_can_never_run_fails_at_once(devices: list[Device], words: str) -> None:
     (end,) = decide(Snapshot([job("a", devices_wanted=2)], devices=devices))
-    assert isinstance(end, End) and end.state is State.FAILED and text(end.reason).endswith(words)
+    assert isinstance(end, EndUnplaceable) and end.state is State.FAILED and text(end.reason).endswith(words)
 
 
 @pytest.mark.parametrize(
@@ -186,8 +195,8 @@ def test_a_job_that_can_never_run_fails_at_once(devices: list[Device], words: st
     [
         (State.RUNNING, Explain("child", Reason(ReasonCode.PARENT, PARENT))),
         (State.PAUSED, Explain("child", Reason(ReasonCode.PARENT, {**PARENT, "state": "paused"}))),
-        (State.FAILED, End("child", State.FAILED, Reason(ReasonCode.PARENT_FAILED, PARENT))),
-        (State.CANCELLED, End("child", State.CANCELLED, Reason(ReasonCode.PARENT_CANCELLED, PARENT))),
+        (State.FAILED, EndUnplaceable("child", State.FAILED, Reason(ReasonCode.PARENT_FAILED, PARENT))),
+        (State.CANCELLED, EndUnplaceable("child", State.CANCELLED, Reason(ReasonCode.PARENT_CANCELLED, PARENT))),
         (State.DONE, Promote("child", Reason(ReasonCode.QUEUED))),
     ],
 )
@@ -206,7 +215,7 @@ def test_a_failed_parent_fails_its_chain_in_one_pass() -> None:
     ]
     parents = {each.id: each for each in [top, *chain]}
     ends = decide(Snapshot(chain, parents, devices=[cpu(0)]))
-    assert [(end.job_id, text(end.reason)) for end in ends if isinstance(end, End)] == [
+    assert [(end.job_id, text(end.reason)) for end in ends if isinstance(end, EndUnplaceable)] == [
         ("first", "Cancelled because its parent train top was cancelled"),
         ("second", "Cancelled because its parent prune first was cancelled"),
         ("third", "Cancelled because its parent export second was cancelled"),
@@ -215,7 +224,7 @@ def test_a_failed_parent_fails_its_chain_in_one_pass() -> None:
 
 def test_a_child_of_a_deleted_job_fails() -> None:
     (end,) = decide(Snapshot([job("a", W, parent_id="gone")], devices=[cpu(0)]))
-    assert end == End("a", State.FAILED, Reason(ReasonCode.PARENT_DELETED))
+    assert end == EndUnplaceable("a", State.FAILED, Reason(ReasonCode.PARENT_DELETED))
 
 
 def test_a_job_without_its_data_waits_with_that_reason() -> None:

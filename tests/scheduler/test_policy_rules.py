@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from store.records import PendingJob
 from taod.config import SchedulerConfig
-from taod.scheduler.policy.dispatch import Decision, End, Explain, Holder, Lease, Promote, Snapshot, decide, most_wanted
+from taod.scheduler.policy.dispatch import (
+    Decision,
+    EndUnplaceable,
+    Explain,
+    Holder,
+    Lease,
+    Promote,
+    Snapshot,
+    decide,
+    most_wanted,
+)
 from taod.scheduler.policy.fair_share import NANOSECONDS, Turns, lines_of
 from taod.scheduler.policy.reservations import Slots
 from taod.types.device import Device, DeviceKind, DeviceLease
@@ -158,7 +168,7 @@ def test_a_paused_queue_accepts_jobs_but_starts_none() -> None:
     queue = [job("a"), job("b", state=State.WAITING), job("never", devices_wanted=9)]
     decisions = decide(Snapshot(queue, devices=[gpu(0)], paused=pause))
     assert reasons(decisions) == {"a": text(pause), "b": text(pause)}
-    assert {type(each) for each in decisions} == {Explain, Promote, End}
+    assert {type(each) for each in decisions} == {Explain, Promote, EndUnplaceable}
     assert text(pause) == "waits: the queue is paused by ada: new driver"
 
 
@@ -258,7 +268,7 @@ def test_a_job_for_several_mig_instances_fails_with_the_possible_number(
     assert most_wanted(devices)["model"] == most
     for how in ({}, {"lines": []}):
         (end,) = decide(Snapshot([job("both", 1, devices_wanted=2)], devices=devices, rules=rules(), **how))
-        assert isinstance(end, End) and end.state is State.FAILED
+        assert isinstance(end, EndUnplaceable) and end.state is State.FAILED
         assert text(end.reason) == (
             f"It can never run: it asks for 2 devices and taod has {have}; a run can use one MIG "
             f"instance, not several; ask for {most} at most"

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from bench._virtual import Machine, Work, gpus, least_s
 from taod.config import SchedulerConfig
 
+pytestmark = pytest.mark.slow(seconds=1)
+
 DEVICES = 3
 EXAMPLES = settings(max_examples=int(os.environ.get("TAOD_LOADS", "60")), deadline=None, database=None)
 NO_AGEING = SchedulerConfig(ageing_s_per_point=0)

@@ -241,12 +241,12 @@ def test_a_lease_gives_the_slots_and_names_the_devices(store: Store, make) -> No
     job = make.job(devices_wanted=2)
     leased = store.jobs.lease(job.id, [("gpu-b", 1), ("gpu-a", 0), ("gpu-b", 0)], REASON)
     assert (leased.state, leased.devices, leased.reason) == (State.LEASED, ["gpu-b", "gpu-a"], REASON)
-    assert [(lease.device_id, lease.slot) for lease in store.leases.of(job.id)] == [
+    assert [(lease.device_id, lease.slot) for lease in store.leases.for_job(job.id)] == [
         ("gpu-a", 0),
         ("gpu-b", 0),
         ("gpu-b", 1),
     ]
-    assert store.leases.all() == store.leases.of(job.id)
+    assert store.leases.all() == store.leases.for_job(job.id)
 
 
 def test_a_slot_is_leased_once_and_the_rejected_job_is_unchanged(store: Store, make) -> None:
@@ -257,7 +257,7 @@ def test_a_slot_is_leased_once_and_the_rejected_job_is_unchanged(store: Store, m
             store.jobs.lease(other.id, [("gpu", 0), ("gpu", 1)], REASON)
         store.jobs.note(other.id, POSTED)
     assert store.jobs.get(other.id) == other
-    assert store.leases.of(other.id) == []
+    assert store.leases.for_job(other.id) == []
     assert [entry.reason for entry in store.jobs.history(other.id)] == [Reason(ReasonCode.QUEUED), POSTED]
     store.jobs.lease(other.id, [("gpu", 0)], REASON)
 

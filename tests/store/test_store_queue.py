@@ -11,7 +11,7 @@ from store import Store
 from store.records import PauseRecord, PendingJob
 from taod.clock import iso
 from taod.config import SchedulerConfig
-from taod.scheduler.policy.dispatch import Decision, End, Lease, Snapshot, decide, most_wanted
+from taod.scheduler.policy.dispatch import Decision, EndUnplaceable, Lease, Snapshot, decide, most_wanted
 from taod.scheduler.policy.fair_share import Line
 from taod.scheduler.policy.reservations import Holder
 from taod.types.device import Device, DeviceKind
@@ -239,7 +239,7 @@ def test_what_is_read_decides_as_all_of_it_would(
     got = decide(Snapshot(read, every_parent, unready, lines=lines, **facts))
 
     # Who follows one that ends in this look is read in the next.
-    ended = {decision.job_id for decision in wanted if isinstance(decision, End)}
+    ended = {decision.job_id for decision in wanted if isinstance(decision, EndUnplaceable)}
     parent_of = {job.id: job.parent_id for job in everything}
     later = {job.id for job in everything if parent_of[job.id] in ended}
 

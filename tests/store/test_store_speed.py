@@ -15,6 +15,8 @@ from taod.types.common import JobSort, Sort
 from taod.types.job import Kpi, Result
 from taod.types.state import State
 
+pytestmark = pytest.mark.slow(seconds=1)
+
 ROWS = 10_000
 STEP = 100
 LIMIT = 15 * ROWS

@@ -16,7 +16,7 @@ from tests.store.conftest import REASON
 def test_every_pair_of_states(store: Store, make, old: State, new: State) -> None:
     job = make.job_in(old)
     before = store.jobs.history(job.id)
-    held = store.leases.of(job.id)
+    held = store.leases.for_job(job.id)
     assert bool(held) == old.on_device
     at = make.clock.advance()
 
@@ -25,7 +25,7 @@ def test_every_pair_of_states(store: Store, make, old: State, new: State) -> Non
             store.jobs.transition(job.id, new, REASON)
         assert store.jobs.get(job.id) == job
         assert store.jobs.history(job.id) == before
-        assert store.leases.of(job.id) == held
+        assert store.leases.for_job(job.id) == held
         return
 
     after = store.jobs.transition(job.id, new, REASON)
@@ -34,7 +34,7 @@ def test_every_pair_of_states(store: Store, make, old: State, new: State) -> Non
     assert store.jobs.history(job.id)[:-1] == before
     last = store.jobs.history(job.id)[-1]
     assert (last.at, last.state, last.reason) == (at, new, REASON)
-    assert store.leases.of(job.id) == (held if new.on_device else [])
+    assert store.leases.for_job(job.id) == (held if new.on_device else [])
     if new is State.RUNNING:
         assert after.started_at == at
     if new.ended or new is State.PAUSED:
@@ -45,13 +45,13 @@ def test_every_pair_of_states(store: Store, make, old: State, new: State) -> Non
 
 def test_a_change_of_state_is_one_transaction_with_its_row_of_history(store: Store, make) -> None:
     job = make.job_in(State.LEASED)
-    before = store.jobs.history(job.id), store.leases.of(job.id), store.jobs.counts()
+    before = store.jobs.history(job.id), store.leases.for_job(job.id), store.jobs.counts()
     database = store._database
     database.write("CREATE TEMP TRIGGER full BEFORE INSERT ON history BEGIN SELECT RAISE(ABORT, 'full'); END")
     with pytest.raises(Conflict, match="full"):
         store.jobs.transition(job.id, State.CANCELLED, REASON)
     assert store.jobs.get(job.id) == job
-    assert (store.jobs.history(job.id), store.leases.of(job.id), store.jobs.counts()) == before
+    assert (store.jobs.history(job.id), store.leases.for_job(job.id), store.jobs.counts()) == before
 
 
 def test_a_place_in_the_queue_is_when_it_was_entered_and_kept_by_one_that_never_ran(store: Store, make) -> None:

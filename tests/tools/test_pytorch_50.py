@@ -55,7 +55,7 @@ def test_ocrnet_converts_both_parts_and_reports_where_taod_follows(tmp_path: Pat
     made = assemble(facts)
     assert made.spec_path is not None and made.spec_text is not None and made.status_folder is not None
     made.spec_path.write_text(made.spec_text)
-    done = run(Command("ocrnet", "dataset_convert", made.argv, made.image, then=made.then).words())
+    done = run(Command("ocrnet", "dataset_convert", made.argv, made.image, then=made.then).argv_with_following())
     assert done.returncode == 0, done.stdout
     last = (made.status_folder / "status.json").read_text().splitlines()[-1]
     assert json.loads(last)["status"] == "SUCCESS"

@@ -16,6 +16,8 @@ from taod.types.state import State
 from tui.app import Dashboard
 from tui.theme import GREEN, LIGHT_COLOURS
 
+pytestmark = pytest.mark.slow(seconds=2)
+
 SIZE = (120, 40)
 
 

@@ -21,6 +21,8 @@ from tui.job.preview import preview
 from tui.job.spec import SpecPane, differences
 from tui.spec.fields import MISSING
 
+pytestmark = pytest.mark.slow(seconds=2)
+
 SIZE = (130, 44)
 
 

@@ -54,7 +54,7 @@ from tui.jobs.table import JobsTable
 from tui.lazy_plot import LazyPlot
 from tui.lists.panel import ListPanel
 from tui.lists.table import RowTable
-from tui.live import DELIVERIES, Live, delivery
+from tui.live import DELIVERIES, LiveNode, delivery
 from tui.models.details import ModelDetails
 from tui.models.forms import ModelForm
 from tui.run.dialogue import RunDialogue
@@ -64,6 +64,8 @@ from tui.screens.models import ModelsPage
 from tui.screens.tools import ToolsPage
 from tui.sweep.pane import TrialsPane, TrialTable
 from tui.tools.details import ToolDetails, lines
+
+pytestmark = pytest.mark.slow(seconds=1)
 
 SIZE = (150, 50)
 STEPS = 9
@@ -201,7 +203,7 @@ def test_every_widget_that_queries_children_or_runs_workers_is_gated() -> None:
     loose = {
         kind.__qualname__
         for kind in kinds
-        if not issubclass(kind, (Live, App))
+        if not issubclass(kind, (LiveNode, App))
         and any(word in inspect.getsource(kind) for word in ("self.query", "@work", "run_worker", "set_timer"))
     }
     only_at_mount = {"Confirm", "Help", "AsYaml", "ChooseAction"}
@@ -349,7 +351,7 @@ async def test_a_created_dataset_is_selected_during_a_stream_of_changes(
         await until(pilot, lambda: page.listing.selected_id == many[3].id)
 
 
-class Waiting(Live, Static):
+class Waiting(LiveNode, Static):
     """Notes what is delivered, and what its worker sees of its end."""
 
     def __init__(self) -> None:

@@ -108,7 +108,7 @@ def test_curves_come_from_the_result_and_grow_with_the_lines(contract: Any, made
         kpi=[contract.kpi("acc", 0.5, None), contract.kpi("loss", 2.0, 1.0)],
         graphical=[Graphical("lr", {"1": 0.1, "odd": 1.0})],
     )
-    curves = Curves.of(view)
+    curves = Curves.from_job(view)
     assert curves.metrics == ["loss", "acc", "lr"]
     assert curves.series("acc") == ([1], [0.5])
     assert curves.feed(contract.epoch_line(view.id, 3, loss=1.5, acc=0.9))

@@ -91,11 +91,11 @@ def test_a_range_is_saved_in_the_group_of_the_sweep_and_removed_again() -> None:
     one, lr = draft(epochs={"min": 2}), field("optim.lr")
     one.put(search.range_path(lr), {"min": 1e-5})
     assert one.document()["automl"] == {"epochs": {"min": 2}, "optim.lr": {"min": 1e-5}}
-    assert search.narrowed(one, lr) == {"min": 1e-5}
+    assert search.searched_range(one, lr) == {"min": 1e-5}
     one.put(search.range_path(lr), MISSING)
     assert one.changes == {}
     one.put(search.range_path(field("epochs")), MISSING)
-    assert search.narrowed(one, field("epochs")) is None
+    assert search.searched_range(one, field("epochs")) is None
     assert one.document()["automl"] == {}
 
 

@@ -19,6 +19,8 @@ from tui.app import Dashboard
 from tui.jobs.filters import Chip
 from tui.screens.confirm import Confirm
 
+pytestmark = pytest.mark.slow(seconds=1)
+
 SIZE = (140, 44)
 LR = "train.optim.lr"
 

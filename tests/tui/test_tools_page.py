@@ -18,6 +18,8 @@ from tui.models.release import ReleaseForm
 from tui.screens.confirm import Confirm
 from tui.tools.form import InstallTool
 
+pytestmark = pytest.mark.slow(seconds=2)
+
 SIZE = (130, 40)
 
 

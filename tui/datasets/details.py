@@ -17,7 +17,7 @@ from taod.types.warning_text import text
 from tui import format
 from tui.datasets import review
 from tui.datasets.samples import Samples
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 from tui.theme import DIM, GREEN, SOFT, TEXT, YELLOW
 
 MOST_CLASSES = 24
@@ -111,7 +111,7 @@ def _classes(counts: dict[str, int]) -> Table:
     return table
 
 
-class DatasetDetails(Live, VerticalScroll):
+class DatasetDetails(LiveNode, VerticalScroll):
     """Draws one dataset: facts, its upload, the full check, images, classes."""
 
     def __init__(self, client: AsyncClient) -> None:

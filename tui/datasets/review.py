@@ -107,7 +107,7 @@ def problems(found: DatasetReport) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     for each in found.first[:MOST_PROBLEMS]:
         table.add_row(
-            Text(where(each), style=BLUE, overflow="fold"),
+            Text(position_text(each), style=BLUE, overflow="fold"),
             Text(each.what, style=TEXT, overflow="fold"),
             Text(each.expected, style=DIM, overflow="fold"),
         )
@@ -117,6 +117,6 @@ def problems(found: DatasetReport) -> Table:
     return table
 
 
-def where(problem: DatasetProblem) -> str:
+def position_text(problem: DatasetProblem) -> str:
     """`labels/7.txt:3`; without a line for a problem of the whole file."""
     return f"{problem.file}:{problem.line}" if problem.line else problem.file

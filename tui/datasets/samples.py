@@ -15,7 +15,7 @@ from textual.widgets import Static
 from taod.client import AsyncClient, ClientError
 from taod.types.dataset import DatasetSample
 from tui.image_widget import ImageWidget, decode_image
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 from tui.theme import DIM, SOFT
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ SHOWN = 6
 MOST_LINES = 12
 
 
-class Samples(Live, Vertical):
+class Samples(LiveNode, Vertical):
     """Shows a few images at a time; requested only when a dataset stays selected for SETTLE_S."""
 
     def __init__(self, client: AsyncClient) -> None:
@@ -80,7 +80,7 @@ class Samples(Live, Vertical):
         cells = [
             Vertical(
                 ImageWidget(image, most_lines=MOST_LINES, classes="sample"),
-                Static(_words(sample)),
+                Static(_caption(sample)),
                 classes="sample-cell",
             )
             for sample, image in zip(page, images, strict=True)
@@ -97,7 +97,7 @@ def _decoded(data: bytes) -> Image | None:
         return None
 
 
-def _words(sample: DatasetSample) -> Text:
+def _caption(sample: DatasetSample) -> Text:
     text = Text(PurePosixPath(sample.image).name, style=DIM, no_wrap=True, overflow="ellipsis")
     if sample.classes:
         text = Text(", ".join(sample.classes), style=SOFT, no_wrap=True, overflow="ellipsis").append(" ").append(text)

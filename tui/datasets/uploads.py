@@ -15,17 +15,17 @@ from taod.client import AsyncClient, ClientError
 from taod.types.dataset import UploadProgress
 from tui import format
 from tui.datasets import review
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 from tui.theme import DIM, SOFT, TEXT
 
 DRAW_EVERY_S = 0.1
 BAR_CELLS = 30
 
 
-class Uploads(Live, Vertical):
+class Uploads(LiveNode, Vertical):
     """Uploads archives in parallel."""
 
-    class Done(Message):
+    class UploadDone(Message):
         """An archive was uploaded; `words`: the daemon's answer."""
 
         def __init__(self, dataset_id: str, name: str, words: str) -> None:
@@ -89,7 +89,7 @@ class Uploads(Live, Vertical):
         except OSError as error:
             self.post_message(self.Failed(dataset_id, name, f"{archive}: {error.strerror or error}"))
         else:
-            self.post_message(self.Done(dataset_id, name, answer.message))
+            self.post_message(self.UploadDone(dataset_id, name, answer.message))
         finally:
             self._sending.remove(dataset_id)
             if line.is_mounted:

@@ -10,10 +10,10 @@ from textual.widgets import Static
 
 from taod.types.device import Device
 from tui.devices.row import DeviceRow, label, name
-from tui.live import Live, async_delivery
+from tui.live import LiveNode, async_delivery
 
 
-class DevicesPanel(Live, VerticalScroll):
+class DevicesPanel(LiveNode, VerticalScroll):
     """Shows the devices in the daemon's order."""
 
     def __init__(self) -> None:

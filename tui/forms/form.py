@@ -14,12 +14,12 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Select, Static
 
 from taod.client import ClientError
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 
 T = TypeVar("T")
 
 
-class Row(Live, Vertical):
+class Row(LiveNode, Vertical):
     """A field with its label and a note below it."""
 
     def __init__(self, label: str, widget: Widget, note: str = "") -> None:
@@ -43,7 +43,7 @@ class Row(Live, Vertical):
         line.set_class(wrong, "-wrong")
 
 
-class Form(Live, ModalScreen[T | None], Generic[T]):
+class Form(LiveNode, ModalScreen[T | None], Generic[T]):
     """Dismissed with the result of `submit`, or None. Subclasses implement `rows` and `submit`.
 
     A ClientError of `submit` is shown in the form, which stays open with its input.

@@ -14,7 +14,7 @@ FALLING = ("loss", "error", "cost", "fpr")
 """Parts of the names of metrics that are better when they are lower."""
 
 
-def falls(metric: str) -> bool:
+def lower_is_better(metric: str) -> bool:
     """Whether the metric is better when it is lower."""
     return any(part in metric.lower() for part in FALLING)
 
@@ -37,7 +37,7 @@ class Curves:
     points: dict[str, Points] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, view: JobView) -> Curves:
+    def from_job(cls, view: JobView) -> Curves:
         """The curves of a job's result."""
         curves = cls(view.metric)
         curves._read(view.result)
@@ -88,5 +88,5 @@ class Curves:
         points = self.points.get(metric)
         if not points:
             return None
-        chosen = min if falls(metric) else max
+        chosen = min if lower_is_better(metric) else max
         return chosen(points.items(), key=lambda point: point[1])

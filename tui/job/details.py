@@ -16,13 +16,13 @@ from taod.types.job import HistoryEntry, JobDetail, JobUsage, JobView, ProcessIn
 from taod.types.warning_text import text
 from tui import format
 from tui.job.usage import Samples
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 from tui.theme import BLUE, DIM, GLYPHS, GREEN, SOFT, TEXT, YELLOW
 
 NAME_CELLS = 10
 
 
-def facts(detail: JobDetail, device_names: Mapping[str, str]) -> Group:
+def job_table(detail: JobDetail, device_names: Mapping[str, str]) -> Group:
     """State, times, run and history, one line each; long values wrap below their beginning."""
     view = detail.job
     glyph, colour = GLYPHS[view.state]
@@ -108,7 +108,7 @@ def _history(history: list[HistoryEntry]) -> list[Text | Table]:
     return [Text("\nHistory", style=f"bold {SOFT}"), table]
 
 
-class DetailsPane(Live, VerticalScroll):
+class DetailsPane(LiveNode, VerticalScroll):
     """Facts about the job, and its history below."""
 
     def __init__(self) -> None:
@@ -140,4 +140,4 @@ class DetailsPane(Live, VerticalScroll):
     def show(self, detail: JobDetail, device_names: Mapping[str, str]) -> None:
         if detail.job.state.ended:
             self.query_one("#usage").display = False
-        self.query_one("#facts", Static).update(facts(detail, device_names))
+        self.query_one("#facts", Static).update(job_table(detail, device_names))

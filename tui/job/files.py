@@ -21,14 +21,14 @@ from taod.types.job import Artifact, JobView
 from tui import format
 from tui.image_widget import ImageWidget, decode_image
 from tui.job.preview import IMAGE_BYTES, TEXT_BYTES, is_image, preview
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 from tui.theme import DIM, SOFT, TEXT
 
 SETTLE_S = 0.1
 NAME_CELLS = 44
 
 
-class FilesPane(Live, Horizontal):
+class FilesPane(LiveNode, Horizontal):
     """Reads the list when the tab is opened; for a running job, each time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -164,11 +164,11 @@ class FilesPane(Live, Horizontal):
 def in_order(files: Sequence[Artifact]) -> list[Artifact]:
     """The files of a folder first, then its subfolders, each by name."""
 
-    def place(file: Artifact) -> list[tuple[bool, str]]:
+    def folder_order(file: Artifact) -> list[tuple[bool, str]]:
         *folders, name = PurePosixPath(file.path).parts
         return [*((True, folder) for folder in folders), (False, name)]
 
-    return sorted(files, key=place)
+    return sorted(files, key=folder_order)
 
 
 def listed(files: Sequence[Artifact]) -> list[Option]:

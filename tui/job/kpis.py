@@ -20,7 +20,7 @@ from tui import format
 from tui.job.classes import chosen_classes, class_head, class_table
 from tui.job.curves import Curves, Line
 from tui.lazy_plot import LazyPlot
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 from tui.refresher import Refresher
 from tui.theme import BLUE, DIM, GREEN, ORANGE, RED, TEAL, TEXT, YELLOW
 
@@ -32,7 +32,7 @@ CLASSES_AFTER_S = 0.5
 """Delay from the first status line of an epoch to the reading of its values by class."""
 
 
-class KpiPane(Live, Vertical):
+class KpiPane(LiveNode, Vertical):
     """Keeps the curves of the selected job and draws the chosen metric."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -85,7 +85,7 @@ class KpiPane(Live, Vertical):
     @delivery
     def show(self, detail: JobDetail) -> None:
         """Show the curves of a job; keep the chosen metric if the job has it."""
-        self._job_id, self.curves = detail.job.id, Curves.of(detail.job)
+        self._job_id, self.curves = detail.job.id, Curves.from_job(detail.job)
         self._categories = detail.job.result.categorical
         self._list()
         self._draw()
@@ -138,7 +138,7 @@ class KpiPane(Live, Vertical):
                 detail = await self._client.jobs.get(job_id)
             except ClientError:
                 continue
-            found[job_id], names[job_id] = Curves.of(detail.job), f"{detail.job.action} {format.short(job_id)}"
+            found[job_id], names[job_id] = Curves.from_job(detail.job), f"{detail.job.action} {format.short(job_id)}"
         self._others, self._names = found, names
         self._draw()
 

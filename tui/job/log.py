@@ -24,7 +24,7 @@ from taod.client import AsyncClient, ClientError, NoDaemon
 from taod.types.job import JobView
 from tui.job.lines import LogLines
 from tui.job.scan import Scan
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 from tui.theme import DIM, GREEN, RED, SURFACE, TEXT, YELLOW
 
 TAIL_LINES = 1_000
@@ -70,7 +70,7 @@ def _marked(text: str, style: Style, sought: re.Pattern[str]) -> Iterator[Segmen
     yield Segment(text[at:], style)
 
 
-class LogView(Live, ScrollView, can_focus=True):
+class LogView(LiveNode, ScrollView, can_focus=True):
     """Follows a log while it is scrolled to the end; otherwise keeps the scroll position."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -279,7 +279,7 @@ class LogView(Live, ScrollView, can_focus=True):
     # Actions of keys
 
     def action_beginning(self) -> None:
-        self._go(0)
+        self._move_to(0)
 
     def action_ending(self) -> None:
         if self._attached:
@@ -290,7 +290,7 @@ class LogView(Live, ScrollView, can_focus=True):
             self._follow(self._job_id)
 
     @work(group="part", exclusive=True)
-    async def _go(self, offset: int) -> None:
+    async def _move_to(self, offset: int) -> None:
         self._found = None
         await self._open_at(offset)
 

@@ -21,14 +21,14 @@ from tui.job.kpis import KpiPane
 from tui.job.log import SETTLE_S, LogView
 from tui.job.search import SearchLine
 from tui.job.spec import SpecPane
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 from tui.sweep.pane import TrialsPane
 from tui.theme import GLYPHS
 
 TABS = ("log", "kpis", "spec", "files", "details", "trials")
 
 
-class JobPanel(Live, Vertical):
+class JobPanel(LiveNode, Vertical):
     """Shows one job and its changes."""
 
     class Failed(Message):

@@ -11,10 +11,10 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 
 
-class SearchLine(Live, Horizontal):
+class SearchLine(LiveNode, Horizontal):
     """Hidden until it is opened, and when it is left empty."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Close", tooltip="Stop searching")]

@@ -18,7 +18,7 @@ from taod.client import AsyncClient, ClientError
 from taod.types.job import JobDetail, JobView
 from tui import format
 from tui.job.tree import tree
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 from tui.spec.fields import MISSING, written
 from tui.theme import DIM, GREEN, ORANGE, SOFT, TEXT
 
@@ -64,7 +64,7 @@ def _value(value: Any, colour: str) -> Text:
     return Text("–", style=DIM) if value is MISSING else Text(written(value), style=colour)
 
 
-class SpecPane(Live, VerticalScroll):
+class SpecPane(LiveNode, VerticalScroll):
     """Shows the specification in one of several views; `v` shows the next."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

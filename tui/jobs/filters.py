@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 from taod.types.state import State, Status
 from tui.filter_input import FilterInput
 from tui.jobs.job_store import Filter
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 
 CHOICES: tuple[Status | None, ...] = (None, Status.PENDING, Status.RUNNING, Status.DONE, Status.ERROR)
 
@@ -39,7 +39,7 @@ class Chip(Static):
         self.post_message(self.Chosen(self.status))
 
 
-class FilterBar(Live, Horizontal):
+class FilterBar(LiveNode, Horizontal):
     """Posts the filter that the user chose."""
 
     class Changed(Message):

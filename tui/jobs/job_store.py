@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from taod.types.job import JobView
 from taod.types.state import Status
-from tui.job.curves import falls
+from tui.job.curves import lower_is_better
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class JobStore:
         elif view.attempt != before.attempt:
             self.trends.pop(view.id, None)
         elif better := _change(before.metric_value, view.metric_value):
-            self.trends[view.id] = -better if falls(view.metric or "") else better
+            self.trends[view.id] = -better if lower_is_better(view.metric or "") else better
 
     def forget(self, job_id: str) -> None:
         """Remove the job."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from taod.types.job import JobView
 from tui.header import ORDER
-from tui.job.curves import falls
+from tui.job.curves import lower_is_better
 
 _RANK = {state: rank for rank, state in enumerate(ORDER)}
 
@@ -27,7 +27,7 @@ def _metric(view: JobView) -> float:
     value = view.metric_value
     if value is None or not math.isfinite(value):
         return -math.inf
-    return -value if falls(view.metric or "") else value
+    return -value if lower_is_better(view.metric or "") else value
 
 
 KEYS: dict[str, tuple[Callable[[JobView], Any], bool]] = {

@@ -19,7 +19,7 @@ from tui.jobs.filters import FilterBar
 from tui.jobs.job_store import Filter, JobStore
 from tui.jobs.order import KEYS, NAMES, SAME, Order
 from tui.jobs.table import JobsTable
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 
 PAGE_JOBS = 200
 REST_JOBS = 2_000
@@ -34,7 +34,7 @@ NO_JOBS = (
 )
 
 
-class JobsPanel(Live, Vertical):
+class JobsPanel(LiveNode, Vertical):
     """Keeps the list current: a page of the API, then every event; more pages as the user scrolls."""
 
     class Selected(Message):

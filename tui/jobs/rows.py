@@ -11,7 +11,7 @@ from rich.text import Text
 from taod.types.job import JobView
 from taod.types.state import State
 from tui import format
-from tui.job.curves import falls
+from tui.job.curves import lower_is_better
 from tui.theme import DIM, GLYPHS, GREEN, ORANGE, RED, SOFT, TEXT, YELLOW
 
 PADDING = 2
@@ -90,7 +90,9 @@ def value(view: JobView, trend: int, colour: str) -> Text:
         return Text("")
     text = Text(format.number(view.metric_value), style=colour)
     if trend and not view.state.ended:
-        text.append(" ▲" if (trend > 0) is not falls(view.metric or "") else " ▼", style=GREEN if trend > 0 else RED)
+        text.append(
+            " ▲" if (trend > 0) is not lower_is_better(view.metric or "") else " ▼", style=GREEN if trend > 0 else RED
+        )
     return text
 
 

@@ -19,7 +19,7 @@ from taod.types.job import JobView
 from tui import format
 from tui.jobs import rows
 from tui.jobs.order import SAME, Heading, Order, Row, arranged
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 from tui.theme import DIM, GREEN, SOFT, TEXT
 
 NEAR_END_ROWS = 20
@@ -28,7 +28,7 @@ REARRANGE_S = 0.3
 KEPT_STRIPS = 400
 
 
-class JobsTable(Live, ScrollView, can_focus=True):
+class JobsTable(LiveNode, ScrollView, can_focus=True):
     """Draws the jobs passed to `put`. The cursor stays on its job when rows move."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"jobs--cursor", "jobs--head"}
@@ -143,7 +143,7 @@ class JobsTable(Live, ScrollView, can_focus=True):
     def select(self, job_id: str) -> None:
         """Move the cursor to a listed job."""
         if job_id in self._places:
-            self._go(self._places[job_id])
+            self._move_cursor(self._places[job_id])
 
     @delivery
     def mark(self, marked: set[str]) -> None:
@@ -221,7 +221,7 @@ class JobsTable(Live, ScrollView, can_focus=True):
                 self._refresh_row(each)
         self.post_message(self.Moved())
 
-    def _go(self, place: int, direction: int = 1) -> None:
+    def _move_cursor(self, place: int, direction: int = 1) -> None:
         self._set_cursor(self._job_near(place, direction))
         self._show_cursor()
 
@@ -237,23 +237,23 @@ class JobsTable(Live, ScrollView, can_focus=True):
             self.scroll_to(y=row - height + 1, animate=False, immediate=True)
 
     def action_cursor_up(self) -> None:
-        self._go(self.cursor_row - 1, -1)
+        self._move_cursor(self.cursor_row - 1, -1)
 
     def action_cursor_down(self) -> None:
-        self._go(self.cursor_row + 1)
+        self._move_cursor(self.cursor_row + 1)
 
     def action_page_up(self) -> None:
-        self._go(self.cursor_row - max(1, self.size.height - 2), -1)
+        self._move_cursor(self.cursor_row - max(1, self.size.height - 2), -1)
 
     def action_page_down(self) -> None:
-        self._go(self.cursor_row + max(1, self.size.height - 2))
+        self._move_cursor(self.cursor_row + max(1, self.size.height - 2))
 
     def action_first(self) -> None:
-        self._go(0)
+        self._move_cursor(0)
 
     def action_bottom(self) -> None:
         """Go to the last loaded job."""
-        self._go(len(self._rows) - 1, -1)
+        self._move_cursor(len(self._rows) - 1, -1)
 
     def action_last(self) -> None:
         self.action_bottom()
@@ -278,7 +278,7 @@ class JobsTable(Live, ScrollView, can_focus=True):
                     self.post_message(self.HeadClicked(column.key))
                     return
         elif (place := int(self.scroll_y) + event.y - 1) < len(self._rows):
-            self._go(place)
+            self._move_cursor(place)
             if event.chain == 2:
                 self.action_open()
 

@@ -13,10 +13,10 @@ from textual.widgets import DataTable, Input, Static
 
 from tui.filter_input import FilterInput
 from tui.lists.table import RowTable
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 
 
-class ListPanel(Live, Vertical):
+class ListPanel(LiveNode, Vertical):
     """Filters its rows by the typed text."""
 
     class Selected(Message):

@@ -9,13 +9,13 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 
 ROOM_CELLS, LEAST_CELLS = 20, 10
 """Wanted width of a flexible column, and least width of any other, in cells."""
 
 
-class RowTable(Live, DataTable[Text]):
+class RowTable(LiveNode, DataTable[Text]):
     """Rows by id. `columns`: key, title and width in cells; width 0: flexible."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -17,7 +17,7 @@ from taod.types.model import Model
 from taod.types.release import BASE
 from taod.types.state import Status
 from tui import format
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 from tui.models.sweep import BOUNDS, algorithm_of, named
 from tui.theme import BLUE, DIM, GREEN, RED, SOFT, TEXT
 
@@ -115,7 +115,7 @@ def _jobs(jobs: Sequence[Job]) -> list[Text | Table]:
     return [Text("\nJobs", style=f"bold {SOFT}"), table]
 
 
-class ModelDetails(Live, VerticalScroll):
+class ModelDetails(LiveNode, VerticalScroll):
     """Draws one model."""
 
     def __init__(self) -> None:

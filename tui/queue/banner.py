@@ -20,10 +20,10 @@ class QueueBanner(Static):
     def show(self, state: QueueState | None) -> None:
         self.display = state is not None and state.paused
         if state is not None and state.paused:
-            self.update(words(state))
+            self.update(banner_text(state))
 
 
-def words(state: QueueState) -> Text:
+def banner_text(state: QueueState) -> Text:
     """`‖ The queue is paused by ann since 12:00:00 · Q: resume · maintenance`; a long reason is cut, never the key."""
     text = Text("‖ ", style=f"bold {YELLOW}", no_wrap=True, overflow="ellipsis")
     text.append(f"The queue is paused by {state.by} since {format.moment(state.since)} · Q: resume", style=YELLOW)

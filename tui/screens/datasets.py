@@ -149,8 +149,8 @@ class DatasetsPage(ListPage[Dataset]):
         if files.archive is not None:
             self.query_one(Uploads).send(files.dataset_id, files.name, files.archive)
 
-    @on(Uploads.Done)
-    def _uploaded(self, event: Uploads.Done) -> None:
+    @on(Uploads.UploadDone)
+    def _uploaded(self, event: Uploads.UploadDone) -> None:
         self.notify(escape(event.words), title=escape(event.name))
         self.read(event.dataset_id)
 

@@ -16,7 +16,7 @@ from taod.client import ClientError, NoDaemon
 from tui import feed
 from tui.footer import KeyLine
 from tui.header import HeaderBar
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 from tui.queue.banner import QueueBanner
 from tui.screens.help import Help
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tui.app import Dashboard
 
 
-class Page(Live, Screen[None]):
+class Page(LiveNode, Screen[None]):
     """Created when it is first shown, and kept. Subclasses compose what is below the header in `parts`.
 
     `reload` is called after the mount, after every (re)connection, and when events were missed.

@@ -20,7 +20,7 @@ from taod.client import AsyncClient, ClientError
 from taod.types.common import OwnerKind
 from tui.footer import KeyLine
 from tui.lists.panel import ListPanel
-from tui.live import Live
+from tui.live import LiveNode
 from tui.models.sweep import named
 from tui.screens.confirm import Confirm
 from tui.spec import search
@@ -45,7 +45,7 @@ class Typed:
     range: Range | None = None
 
 
-class EditValue(Live, ModalScreen[Typed | None]):
+class EditValue(LiveNode, ModalScreen[Typed | None]):
     """Edits one value, and its range if the model has a sweep."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Close")]
@@ -138,7 +138,7 @@ class EditValue(Live, ModalScreen[Typed | None]):
             self.dismiss(Typed(event.option.id or "", self._typed_range()))
 
 
-class SpecEditor(Live, ModalScreen[bool]):
+class SpecEditor(LiveNode, ModalScreen[bool]):
     """Dismissed with True when something was saved."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -235,7 +235,7 @@ class SpecEditor(Live, ModalScreen[bool]):
             text.append(", required", style=BLUE)
         text.append(".", style=DIM)
         if self._searched(field):
-            ends = search.described(search.narrowed(self.draft, field))
+            ends = search.described(search.searched_range(self.draft, field))
             text.append(f" The sweep searches this parameter{f': {ends}' if ends else ''}.", style=BLUE)
         elif self._search is not None and search.can_be_searched(field):
             text.append(" The sweep does not search it. enter: set a range to search", style=DIM)
@@ -249,7 +249,7 @@ class SpecEditor(Live, ModalScreen[bool]):
         field = self.selected
         if field is None:
             return
-        said = search.narrowed(self.draft, field)
+        said = search.searched_range(self.draft, field)
         asks = self._search is not None and search.can_be_searched(field)
         dialogue = EditValue(field, written(self.draft.value(field)), search=asks, range=said)
         typed = await self.app.push_screen_wait(dialogue)
@@ -271,7 +271,7 @@ class SpecEditor(Live, ModalScreen[bool]):
     def action_reset(self) -> None:
         if (field := self.selected) is not None:
             self.draft.reset(field)
-            if search.narrowed(self.draft, field) is not None:
+            if search.searched_range(self.draft, field) is not None:
                 self.draft.put(search.range_path(field), MISSING)
             self._draw()
 

@@ -26,7 +26,7 @@ class Search:
         """Whether the sweep searches this parameter."""
         if field.name in self.remove:
             return False
-        return field.swept or field.name in self.add or narrowed(draft, field) is not None
+        return field.swept or field.name in self.add or searched_range(draft, field) is not None
 
 
 def can_be_searched(field: Field) -> bool:
@@ -39,7 +39,7 @@ def range_path(field: Field) -> Path:
     return (GROUP, field.name)
 
 
-def narrowed(draft: Draft, field: Field) -> Range | None:
+def searched_range(draft: Draft, field: Field) -> Range | None:
     """Range of a parameter in the specification; None without one."""
     found = draft.changes.get(range_path(field), MISSING)
     if found is MISSING and range_path(field) not in draft.changes:

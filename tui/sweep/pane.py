@@ -22,7 +22,7 @@ from taod.types.sweep import SweepView, TrialView
 from tui import format
 from tui.lazy_plot import LazyPlot
 from tui.lists.table import RowTable
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 from tui.refresher import Refresher
 from tui.screens.confirm import Confirm
 from tui.sweep import trial_view
@@ -55,7 +55,7 @@ class TrialTable(RowTable):
         self.on_resize()
 
 
-class TrialsPane(Live, Vertical):
+class TrialsPane(LiveNode, Vertical):
     """Reads the sweep when the tab is opened and when one of its trials changes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -159,9 +159,9 @@ class TrialsPane(Live, Vertical):
         else:
             if self._detail is not None and self._detail.job.id == detail.job.id:
                 self.sweep = sweep
-                self._fill()
+                self._show_sweep()
 
-    def _fill(self) -> None:
+    def _show_sweep(self) -> None:
         if self.sweep is not None:
             ranks = trial_view.ranks(self.sweep)
             self.table.lay_out(trial_view.columns(self.sweep))
@@ -189,7 +189,9 @@ class TrialsPane(Live, Vertical):
 
     def _draw(self) -> None:
         self.query_one("#sweep-head", Static).update(trial_view.head(self.sweep) if self.sweep is not None else "")
-        self.query_one("#matters-text", Static).update(trial_view.matters(self.sweep) if self.sweep is not None else "")
+        self.query_one("#matters-text", Static).update(
+            trial_view.importance_view(self.sweep) if self.sweep is not None else ""
+        )
         self._draw_plots()
 
     def _draw_plots(self) -> None:
@@ -208,7 +210,7 @@ class TrialsPane(Live, Vertical):
 
     def action_order(self) -> None:
         self.order = trial_view.ORDERS[(trial_view.ORDERS.index(self.order) + 1) % len(trial_view.ORDERS)]
-        self._fill()
+        self._show_sweep()
 
     def action_side(self) -> None:
         self.side = SIDES[(SIDES.index(self.side) + 1) % len(SIDES)]

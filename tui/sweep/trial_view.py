@@ -170,7 +170,7 @@ def parameters(values: Values) -> Text:
     return text
 
 
-def matters(sweep: SweepView) -> Group:
+def importance_view(sweep: SweepView) -> Group:
     """Importances of parameters, then notes on parameters that are not searched."""
     return Group(importance(sweep), *(Text(f"\n{note}", style=DIM) for note in sweep.notes))
 

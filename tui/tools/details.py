@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from taod.types.tool import Environment, ToolInfo, ToolProgress, ToolState
 from tui import format
-from tui.live import Live, delivery
+from tui.live import LiveNode, delivery
 from tui.theme import BLUE, DIM, GREEN, RED, SOFT, TEXT, YELLOW
 
 COLUMNS = (
@@ -124,7 +124,7 @@ def _gb(megabytes: int) -> str:
     return f"{megabytes / 1000:.1f} GB"
 
 
-class ToolDetails(Live, VerticalScroll):
+class ToolDetails(LiveNode, VerticalScroll):
     """Draws one line of the list."""
 
     def __init__(self) -> None:

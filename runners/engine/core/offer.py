@@ -14,7 +14,7 @@ import msgspec
 
 from runners.engine.errors import SpecError
 from runners.engine.spec import convert, lookup
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.documents import Document
 
 TRAINING = ("torch", "numpy", "PIL")
@@ -69,7 +69,7 @@ def warnings(offer: Offer, network: str, action: str, document: Document) -> lis
 
 
 def _set(listed: Mapping[str, str], network: str, action: str, document: Document) -> list[tuple[str, str]]:
-    rows = of(network).table(action).rows
+    rows = get_network(network).table(action).rows
     found = []
     for path, row in rows.items():
         reason = reason_of(listed, path)

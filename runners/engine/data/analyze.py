@@ -20,7 +20,7 @@ from runners.engine.status import Pace
 from taod.datasets.formats import kitti, masks
 from taod.datasets.formats.image import measure
 from taod.datasets.formats.segments import segmentation_of
-from taod.datasets.formats.statistics import Gathered
+from taod.datasets.formats.statistics import BoxStatistics
 from taod.datasets.formats.types import Item, Problem
 
 STATUS_S = 1.0
@@ -77,7 +77,7 @@ def run(run: Run) -> str:
     boxes.require(items, problems)
     counts: Counter[str] = Counter()
     imgs: Counter[str] = Counter()
-    gathered, segments = Gathered(), Segments()
+    gathered, segments = BoxStatistics(), Segments()
     top = where.labels.parent
     classes = unet.classes_of(top) if where.format == "UNET" else unet.Classes(None, {})
     for done, item in enumerate(items):
@@ -112,7 +112,7 @@ def run(run: Run) -> str:
 
 
 def _count_mask(item: Item, top: Path, classes: unet.Classes, segments: Segments, problems: list[Problem]) -> None:
-    looked = masks.look(top, item.mask, {})
+    looked = masks.inspect_mask(top, item.mask, {})
     problems += looked.problems
     if looked.size is not None and item.size is not None and looked.size != item.size:
         what = f"the mask has {looked.size[0]} x {looked.size[1]} pixels"
@@ -129,7 +129,7 @@ def _summary(
     items: list[Item],
     counts: Counter[str],
     imgs: Counter[str],
-    gathered: Gathered,
+    gathered: BoxStatistics,
     segments: Segments,
     problems: int,
 ) -> None:

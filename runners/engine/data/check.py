@@ -15,7 +15,7 @@ from runners.engine.interrupt import Interrupt
 from runners.engine.run import Run
 from runners.engine.spec import convert
 from runners.engine.status import Pace
-from taod.datasets.formats.validate import Examination
+from taod.datasets.formats.validate import ContentCheck
 from taod.types.dataset import DatasetReport
 
 REPORT = "report.json"
@@ -50,7 +50,7 @@ def run(run: Run) -> str:
     interrupt, pace = Interrupt().install(), Pace(STATUS_S)
     _step_back(settings.with_parent)
     try:
-        examination = Examination(top, settings.dataset.type, settings.dataset.format, deep=settings.deep)
+        examination = ContentCheck(top, settings.dataset.type, settings.dataset.format, deep=settings.deep)
         expected = max(settings.dataset.images, 1)
 
         def report_progress(items: int) -> None:

@@ -35,7 +35,7 @@ class EventController(Controller):
     async def events(self, request: Call, services: TheServices, user: TheUser) -> Stream:
         """Server-sent events of the user's objects, without end; a comment after every 15 s without an event."""
         last_id = request.headers.get("last-event-id") or query.text(request, "last_event_id")
-        stream = services.streams.of(user.id)
+        stream = services.streams.reserve(user.id)
 
         async def counted() -> AsyncGenerator[bytes, None]:
             async with stream, aclosing(messages(services, user.id, last_id)) as events:

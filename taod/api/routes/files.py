@@ -57,7 +57,7 @@ class FilesController(Controller):
         headers = {LOG_SIZE: str(size), "Accept-Ranges": "bytes", "Cache-Control": "no-store"}
         if tail is not None:
             block = await asyncio.to_thread(logs.tail, path, min(tail, _MAX_LINES))
-            return _whole(logs.plain(block) if plain else block, headers)
+            return _one_block(logs.plain(block) if plain else block, headers)
         if plain:
             return Stream(_plain(file_blocks(path, 0, size)), media_type=TEXT, headers={LOG_SIZE: str(size)})
         return _part_of_file(request, path, size, TEXT, headers)
@@ -137,7 +137,7 @@ async def _followed(
     request: Call, services: TheServices, job: JobRecord, path: Path, tail: int | None, plain: bool
 ) -> Stream:
     """Stream the log from its tail, the range's start or the first byte, until the job ends."""
-    stream = services.streams.of(request.scope["user"].id)
+    stream = services.streams.reserve(request.scope["user"].id)
     ended_already = job.state.ended or job.state is State.PAUSED
     found = plain_file.size(path)
     if found is None and ended_already:
@@ -179,7 +179,7 @@ def _start(header: str, size: int) -> int:
     return 0 if part is None else part.start
 
 
-def _whole(block: bytes, headers: dict[str, str]) -> Stream:
+def _one_block(block: bytes, headers: dict[str, str]) -> Stream:
     return Stream([block], media_type=TEXT, headers=headers | {"Content-Length": str(len(block))})
 
 

@@ -81,7 +81,7 @@ class ModelController(Controller):
         self, request: Call, services: TheServices, user: TheUser, model_id: PathText
     ) -> ReleaseChange:
         """Convert its saved specifications; 409 while its jobs run, or for checkpoints that are not abandoned."""
-        services.models.own(user.id, model_id)
+        services.models.owned_record(user.id, model_id)
         body = await read_body(request, ReleaseMove, answer=ReleaseChange)
         return services.model_releases.move(user.id, model_id, body)
 

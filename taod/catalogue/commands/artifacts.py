@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 
 from taod.catalogue.commands.checkpoint_check import fault
-from taod.catalogue.network import Network, of
+from taod.catalogue.network import Network, get_network
 
 _CHECKPOINTS = (".tlt", ".hdf5", ".pth")
 _STEP = "step"
@@ -35,7 +35,7 @@ def weights(
     not count.
     """
     if action in _TRAININGS:
-        return (best(network, results, scores) if scores else None) or _trained(of(network), results)
+        return (best(network, results, scores) if scores else None) or _trained(get_network(network), results)
     if action == "prune":
         return _first(_below(results), _CHECKPOINTS)
     if action == "quantize":
@@ -55,7 +55,7 @@ def best(network: Network | str, results: Path, scores: Mapping[int, float]) -> 
     A segformer checkpoint is named after an iteration, and the validation of it is reported under the last iteration
     logged before it, so a score between two checkpoints belongs to the later one.
     """
-    entry = of(network)
+    entry = get_network(network)
     separator = entry.checkpoint_separator
     # Lightning's `epoch=0-step=12` ends in the step; `epoch_000_step_00012` has its epoch.
     found = [pair for pair in checkpoints(entry, results) if _STEP not in pair[1].stem.rpartition(separator)[0]]
@@ -109,7 +109,7 @@ def set_aside(path: Path) -> Path:
 
 def pretrained(network: Network | str, place: Path) -> Path | None:
     """The weights of a PTM: the file itself, the first weight file below a folder, or for TF2 the folder."""
-    if of(network).name in _PTM_FOLDERS and place.is_dir():
+    if get_network(network).name in _PTM_FOLDERS and place.is_dir():
         return place
     if place.is_file():
         return place
@@ -119,7 +119,7 @@ def pretrained(network: Network | str, place: Path) -> Path | None:
 
 def pruned_to_keep(network: Network | str, action: str, parent_results: Path) -> tuple[Path, str] | None:
     """(file, name): the parent's pruned model to copy beside a finished retrain, and its name there."""
-    if action != "retrain" or of(network).name not in _KEEPS_PRUNED:
+    if action != "retrain" or get_network(network).name not in _KEEPS_PRUNED:
         return None
     found = _first(_below(parent_results), _CHECKPOINTS)
     return (found, f"pruned_model{found.suffix}") if found is not None else None
@@ -128,7 +128,7 @@ def pruned_to_keep(network: Network | str, action: str, parent_results: Path) ->
 def epoch_of(name: str, network: Network | str) -> int | None:
     """The epoch in a checkpoint's name, counted from 1: classification_pyt's `epoch_12.pth` -> 12, dino's
     `dino_model_epoch=011.pth` -> 12. Step and iteration numbers are left as they are."""
-    entry = of(network)
+    entry = get_network(network)
     stem = name.rpartition(".")[0]
     _, found, last = stem.rpartition(entry.checkpoint_separator)
     number = _LEADING_NUMBER.match(last) if found else None

@@ -132,8 +132,8 @@ def _complete(facts: JobFacts, network: Network, context: placeholders.Context) 
     if inherit.RESUME in table.rows and (last := context.resume()) is not None:
         merge.put(spec, inherit.RESUME, last)
     _detectnet_inference(facts, spec, context)
-    sources.fill(spec, facts)
-    preflight.fill(spec, facts, facts.spec or {})
+    sources.fill_sources(spec, facts)
+    preflight.fill_from_data(spec, facts, facts.spec or {})
     resources.fit(spec, facts.gpus)
     if network.takes_only_overrides and not facts.gpus and merge.get(spec, resources.ON_CPU) is False:
         merge.put(spec, resources.ON_CPU, True)

@@ -67,7 +67,7 @@ def from_training(network: Network, facts: JobFacts, spec: merge.Document, class
                 )
             }
             trained = {group: theirs[group]}
-            laid = _lay(merge.choose(network, {group: defaults[1].get(group) or {}}, trained), trained, root)
+            laid = _overlay(merge.choose(network, {group: defaults[1].get(group) or {}}, trained), trained, root)
             inherited[group] = merge.merge(merge.choose(network, laid, own), own, root)[group]
     if facts.action == "distill":
         _teach(network, inherited, theirs)
@@ -187,13 +187,13 @@ def _set_by_user(values: merge.Document, defaults: list[Any], node: Node) -> mer
     return own
 
 
-def _lay(base: merge.Document, over: merge.Document, node: Node) -> merge.Document:
+def _overlay(base: merge.Document, over: merge.Document, node: Node) -> merge.Document:
     laid = dict(base)
     for key, value in over.items():
         below = laid.get(key)
         child = node.children.get(key, _UNKNOWN)
         if isinstance(value, dict) and isinstance(below, dict) and key != _WHOLE and not child.free_keys:
-            laid[key] = _lay(below, value, child)
+            laid[key] = _overlay(below, value, child)
         else:
             laid[key] = value
     return laid

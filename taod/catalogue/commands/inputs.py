@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from taod.catalogue import releases
-from taod.catalogue.network import Network, of
+from taod.catalogue.network import Network, get_network
 
 
 class DatasetFacts(msgspec.Struct, frozen=True):
@@ -47,7 +47,7 @@ class ParentFacts(msgspec.Struct, frozen=True):
     @property
     def catalogued(self) -> Network:
         """Its network in its release; raises KeyError for an unknown one."""
-        return of(self.network, self.release)
+        return get_network(self.network, self.release)
 
 
 class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +78,7 @@ class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def catalogued(self) -> Network:
         """Its network in its release; raises KeyError for an unknown one."""
-        return of(self.network, self.release)
+        return get_network(self.network, self.release)
 
 
 class Assembled(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from taod.catalogue.network import Network, of
+from taod.catalogue.network import Network, get_network
 from taod.catalogue.schema import merge
 
 _COUNTS = ("gpus", "num_gpus")
@@ -22,7 +22,7 @@ def devices_wanted(network: Network | str, action: str, spec: dict[str, Any] | N
     if action not in _TRAINING:
         return 1
     if spec is None:
-        spec = merge.default(of(network), action)
+        spec = merge.default(get_network(network), action)
     return max([1, *(_asked(merge.get(spec, field)) for field in FIELDS)])
 
 

@@ -31,7 +31,7 @@ def count_path(dataset_type: str, table: Table) -> str | None:
     return next((path for path in _COUNTS if path in table.rows), None)
 
 
-def fill(table: Table, document: dict[str, Any], classes: list[str]) -> None:
+def fill_classes(table: Table, document: dict[str, Any], classes: list[str]) -> None:
     """Give the class-wise lists of a default document one entry for each class, with the entry's defaults."""
     names = classes or _placeholder(table)
     for path in LISTS:

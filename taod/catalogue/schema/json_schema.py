@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from taod.catalogue.network import Network, of
+from taod.catalogue.network import Network, get_network
 from taod.catalogue.schema import classwise, descriptions
 from taod.catalogue.schema.merge import default, get, group_default, put
 from taod.catalogue.schema.tables import Node, Parameter, Table
@@ -30,7 +30,7 @@ def schema(network: Network | str, action: str, classes: list[str] | None = None
     With `classes` (of the dataset), class-wise parts follow them: an entry a class in each `default`, the names as
     `examples` of what an entry's key may be, and a classifier's number of classes.
     """
-    document: dict[str, Any] = msgspec.json.decode(_schema(of(network), action, tuple(classes or ())))
+    document: dict[str, Any] = msgspec.json.decode(_schema(get_network(network), action, tuple(classes or ())))
     return document
 
 
@@ -98,7 +98,7 @@ def _group(table: Table, node: Node) -> dict[str, Any]:
 
 def _alternatives(table: Table, node: Node) -> list[tuple[str, str]]:
     """Each two names in a group of which a specification may have only one."""
-    rules = of(table.network, table.release).file.one_of
+    rules = get_network(table.network, table.release).file.one_of
     return [both for group, *names in rules if group == node.path for both in combinations(names, 2)]
 
 

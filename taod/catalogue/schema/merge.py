@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from taod.catalogue.network import Network, of
+from taod.catalogue.network import Network, get_network
 from taod.catalogue.schema import classwise
 from taod.catalogue.schema.tables import Node
 
@@ -77,7 +77,7 @@ def default(network: Network | str, action: str, classes: list[str] | None = Non
 
     With `classes`, class-wise parts get an entry for each class, and a classifier's number of classes is set.
     """
-    encoded = _default(of(network), action, tuple(classes or ()))
+    encoded = _default(get_network(network), action, tuple(classes or ()))
     document: Document = msgspec.json.decode(encoded)
     return document
 
@@ -88,7 +88,7 @@ def over_default(network: Network | str, action: str, document: Document, classe
     Of alternatives (an optimiser, a schedule), the document's replaces the default's. A map with free keys is taken
     from the document as a whole.
     """
-    chosen, root = of(network), of(network).table(action).root
+    chosen, root = get_network(network), get_network(network).table(action).root
     return merge(choose(chosen, default(network, action, classes), document), document, root)
 
 
@@ -124,7 +124,7 @@ def without(document: Document, path: str) -> Document:
 
 def missing(network: Network | str, action: str, document: Document) -> list[str]:
     """Required parameters that have a value neither in the document nor in the default."""
-    table = of(network).table(action)
+    table = get_network(network).table(action)
     if not table.required:
         return []
     whole = merge(default(network, action), document)
@@ -137,7 +137,7 @@ def missing(network: Network | str, action: str, document: Document) -> list[str
 def _default(network: Network, action: str, classes: tuple[str, ...]) -> bytes:
     table = network.table(action)
     document = group_default(table.root)
-    classwise.fill(table, document, list(classes))
+    classwise.fill_classes(table, document, list(classes))
     count = classwise.count_path(network.dataset_type, table)
     if classes and count is not None:
         put(document, count, len(classes))

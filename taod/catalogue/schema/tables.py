@@ -221,7 +221,7 @@ class Table:
         self.rows = {row.path: row for row in rows}
         self.root = Node("", "")
         for row in rows:
-            self._place(row).parameter = row
+            self._add_node(row).parameter = row
         _settle(self.root)
         if message is not None:
             _declare(self.root, message)
@@ -230,7 +230,7 @@ class Table:
         self.required = [row for row in rows if row.required and self._asked_for(row)]
         self.automl = [row.path for row in rows if row.automl]
 
-    def _place(self, row: Parameter) -> Node:
+    def _add_node(self, row: Parameter) -> Node:
         node, path = self.root, ""
         for name in row.path.split("."):
             path = f"{path}.{name}" if path else name

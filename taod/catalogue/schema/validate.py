@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 import msgspec
 
 from taod.catalogue.commands.resources import FIELDS as RESOURCE_FIELDS
-from taod.catalogue.network import Network, of
+from taod.catalogue.network import Network, get_network
 from taod.catalogue.schema import descriptions, merge
 from taod.catalogue.schema.normalise import normalise
 from taod.catalogue.schema.tables import Comparison, Node, Parameter, Table
@@ -57,7 +57,7 @@ def check(network: Network | str, action: str, document: Any, *, strict: bool = 
     documented ranges and options, and unknown keys, are warnings, or violations if `strict`: the tools accept some
     of them, and NVIDIA's own files contain such values. Null means unset.
     """
-    of_network = of(network)
+    of_network = get_network(network)
     table = of_network.table(action)
     if not isinstance(document, dict):
         return Checked([Violation("$", document, "must be an object")], [])
@@ -108,7 +108,7 @@ class _Walk:
                 self.violations.append(Violation(path, item, f"must be one of {', '.join(node.field.members)}"))
         return True
 
-    def outside(self, path: str, value: Any, rule: str) -> None:
+    def record_outside_reference(self, path: str, value: Any, rule: str) -> None:
         """Record a value outside the reference, which the tool may accept."""
         if self.strict:
             self.violations.append(Violation(path, value, rule))
@@ -136,7 +136,7 @@ class _Walk:
             ranged = row.minimum is not None and row.minimum >= 0
             self.violations.append(Violation(path, value, rule if ranged else "must be a whole number of at least 0"))
         elif _undocumented(row, value):
-            self.outside(path, value, rule)
+            self.record_outside_reference(path, value, rule)
 
     def list(self, node: Node, row: Parameter, value: Any, path: str) -> None:
         if not isinstance(value, list):
@@ -257,7 +257,7 @@ def _check_comparisons(table: Table, document: dict[str, Any], walk: _Walk) -> N
         if value == _first(row.default) and bound == _first(other_default):
             continue  # The reference's own defaults are valid.
         if _is_number(value) and _is_number(bound) and not _holds(wanted, row, value, bound):
-            walk.outside(f"$.{wanted.path}", value, descriptions.comparison(wanted, bound))
+            walk.record_outside_reference(f"$.{wanted.path}", value, descriptions.comparison(wanted, bound))
 
 
 def _check_alternatives(network: Network, document: dict[str, Any], found: list[Violation]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from taod.catalogue.network import Network, of
+from taod.catalogue.network import Network, get_network
 from taod.catalogue.schema import classwise
 from taod.catalogue.schema.normalise import normalise
 from taod.catalogue.schema.tables import Node
@@ -24,7 +24,7 @@ def parse(spec_format: str, text: str, network: Network | str, action: str, boun
     The action's table resolves what a value alone does not show: that a field given once is a list, `+.5` a number.
     Raises ParseError naming the line, also for a document beyond `bounds`.
     """
-    table = of(network).table(action)
+    table = get_network(network).table(action)
     text = text.removeprefix("\ufeff")
     if spec_format == "protobuf":
         message = _from_protobuf(table.root, prototext.read(text, bounds))

@@ -30,7 +30,7 @@ def read(text: Text) -> Any:
     """The value that the text holds. Raises DocumentError, ParseError."""
     if not text.spec_format:
         return read_json(text.text, text.bounds)
-    of = network.of(text.network, text.release)
+    of = network.get_network(text.network, text.release)
     return parse(text.spec_format, text.text.decode(), of, text.action, text.bounds)
 
 

@@ -121,10 +121,10 @@ def _show(out: Output, found: Dataset, summary: DatasetSummary) -> None:
         ]
     )
     if summary.splits:
-        out.say("")
+        out.print_sentence("")
         out.table(summary.splits, SPLITS)
     if found.jobs:
-        out.say("")
+        out.print_sentence("")
         out.table(found.jobs, JOBS)
 
 

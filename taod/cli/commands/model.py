@@ -117,7 +117,7 @@ def _show(out: Output, found: Model) -> None:
     rest = [name for name in found.__struct_fields__ if name not in (*first, *hidden)]
     out.pairs((name, getattr(found, name)) for name in (*first, *rest))
     if found.jobs:
-        out.say("")
+        out.print_sentence("")
         out.table(found.jobs, JOBS)
 
 
@@ -187,32 +187,32 @@ async def release_(
     if out.form is out.form.JSON:
         print_json(moved)
     else:
-        out.say(f"Moved model {short(chosen)} to release {moved.to}.")
+        out.print_sentence(f"Moved model {short(chosen)} to release {moved.to}.")
 
 
 def _show_change(out: Output, change: ReleaseChange, *, everything_new: bool) -> None:
     if change.to == change.release:
-        out.say(f"Model {short(change.model_id)} ({change.network}) is of release {change.release}.")
+        out.print_sentence(f"Model {short(change.model_id)} ({change.network}) is of release {change.release}.")
         return
-    out.say(f"Model {short(change.model_id)} ({change.network}), release {change.release} → {change.to}")
+    out.print_sentence(f"Model {short(change.model_id)} ({change.network}), release {change.release} → {change.to}")
     for label, actions in (("only there", change.added), ("not there", change.removed)):
         if actions:
-            out.say(f"Actions {label}: {', '.join(actions)}")
+            out.print_sentence(f"Actions {label}: {', '.join(actions)}")
     for action in change.actions:
         rows = [each for each in action.changes if everything_new or each.kind is not FieldChangeKind.NEW]
         new = len(action.changes) - len(rows)
         if not (action.saved or everything_new):
             continue
-        out.say("")
-        out.say(
+        out.print_sentence("")
+        out.print_sentence(
             f"{action.action}{'' if action.saved else ' (default)'}" + (f", and {new} new parameters" if new else "")
         )
         out.table(rows, CHANGES)
     if not any(action.saved for action in change.actions):
-        out.say("No specification is saved: the defaults of the other release apply.")
+        out.print_sentence("No specification is saved: the defaults of the other release apply.")
     if change.blocked:
-        out.say("")
-        out.say(f"Kept at its release: {change.blocked}; --abandon-checkpoints moves it nevertheless.")
+        out.print_sentence("")
+        out.print_sentence(f"Kept at its release: {change.blocked}; --abandon-checkpoints moves it nevertheless.")
 
 
 @model.command("rm")

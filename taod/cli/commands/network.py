@@ -132,7 +132,7 @@ def show(
 
 def _show(out: Output, found: NetworkInfo) -> None:
     out.pairs((field, getattr(found, field)) for field in found.__struct_fields__ if field != "actions")
-    out.say("")
+    out.print_sentence("")
     out.table(found.actions, ACTIONS)
 
 
@@ -168,7 +168,9 @@ def _parameters(out: Output, name: str, action: str, popular: bool, release: str
     elif rows:
         out.table(rows, PARAMETERS)
     else:
-        out.say(f"No parameter of {name} {action} is popular, usual, required or swept; omit --popular to show all.")
+        out.print_sentence(
+            f"No parameter of {name} {action} is popular, usual, required or swept; omit --popular to show all."
+        )
 
 
 def _suggestion(name: str, known: list[str]) -> str:

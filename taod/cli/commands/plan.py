@@ -69,6 +69,6 @@ def _show(out: Output, job: PlannedJob, *, with_spec: bool) -> None:
             ("spec file", job.spec_path or ""),
         )
     )
-    out.say("")
+    out.print_sentence("")
     if with_spec and job.spec_text is not None:
-        out.say(job.spec_text)
+        out.print_sentence(job.spec_text)

@@ -48,7 +48,7 @@ async def ls(client: AsyncClient, out: Output, size: int | None, skip: int | Non
 async def status(client: AsyncClient, out: Output) -> None:
     """Show whether the queue is open, its number of jobs, and its limits."""
     state = await client.queue.state()
-    out.changed(state, _status(state), id=_word(state))
+    out.changed(state, _status(state), id=_state_word(state))
 
 
 @queue.command("pause")
@@ -58,7 +58,7 @@ async def status(client: AsyncClient, out: Output) -> None:
 async def pause(client: AsyncClient, out: Output, reason: tuple[str, ...]) -> None:
     """Start no queued job until `taod queue resume`; running jobs continue. Waiting jobs show REASON."""
     state = await client.queue.pause(" ".join(reason))
-    out.changed(state, _status(state), id=_word(state))
+    out.changed(state, _status(state), id=_state_word(state))
 
 
 @queue.command("resume")
@@ -67,10 +67,10 @@ async def pause(client: AsyncClient, out: Output, reason: tuple[str, ...]) -> No
 async def resume(client: AsyncClient, out: Output) -> None:
     """Reopen a paused queue."""
     state = await client.queue.resume()
-    out.changed(state, _status(state), id=_word(state))
+    out.changed(state, _status(state), id=_state_word(state))
 
 
-def _word(state: QueueState) -> str:
+def _state_word(state: QueueState) -> str:
     return "paused" if state.paused else "open"
 
 

@@ -48,10 +48,10 @@ async def report(client: AsyncClient, out: Output, dataset_: str) -> None:
         return
     out.pairs(_statistics(found))
     if found.first:
-        out.say("")
+        out.print_sentence("")
         out.table(found.first, PROBLEMS)
     if found.problems > len(found.first):
-        out.say(f"{found.problems - len(found.first)} more")
+        out.print_sentence(f"{found.problems - len(found.first)} more")
 
 
 def _statistics(found: DatasetReport) -> list[tuple[str, object]]:

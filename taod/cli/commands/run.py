@@ -52,7 +52,7 @@ def run_command(kind: OwnerKind) -> click.Command:
             out.ids(ids)
         else:
             for action, id in zip(actions, ids, strict=True):
-                out.say(f"{action} {id}")
+                out.print_sentence(f"{action} {id}")
                 for warning in (await client.jobs.get(id)).warnings:
                     warn(f"warning: {action}: {text(warning)}")
         if follow:

@@ -99,7 +99,7 @@ def install(
         installer = Installer(environments, wanted, cpu=cpu, report=report)
         installed = installer.install(consent_of_this_user(wanted) if agreed else None, python=python)
     if out.form is out.form.TABLE and ready:
-        out.say(f"{installed.name} is installed already: {installed.path}")
+        out.print_sentence(f"{installed.name} is installed already: {installed.path}")
     elif out.form is out.form.TABLE:
         _show(out, installed)
     else:
@@ -178,19 +178,19 @@ def _agrees(wanted: ToolSpec) -> bool:
 
 
 def _show(out: Output, found: Environment) -> None:
-    out.say(f"{found.name}: {found.label}, Python {found.python}, {size(found.size_bytes)} at {found.path}")
+    out.print_sentence(f"{found.name}: {found.label}, Python {found.python}, {size(found.size_bytes)} at {found.path}")
     for note in found.notices:
-        out.say(f"  note: {note}")
+        out.print_sentence(f"  note: {note}")
     for entry in found.entry_points:
         usable = [action.name for action in entry.actions if action.ok]
         if usable:
-            out.say(f"  ✓ {entry.name}: {', '.join(usable)}")
+            out.print_sentence(f"  ✓ {entry.name}: {', '.join(usable)}")
         failed = next((action for action in entry.actions if not action.ok), None)
         if entry.reason or failed is not None:
             reason = entry.reason or (f"{failed.name}: {failed.reason}" if failed else "")
-            out.say(f"  ✗ {entry.name}: {reason}")
+            out.print_sentence(f"  ✗ {entry.name}: {reason}")
     count = number(sum(any(action.ok for action in entry.actions) for entry in found.entry_points), "network")
-    out.say(f"{count} of {len(found.entry_points)} can be used; checked {moment(found.checked_at)}")
+    out.print_sentence(f"{count} of {len(found.entry_points)} can be used; checked {moment(found.checked_at)}")
 
 
 def _answer(out: Output, found: Environment) -> None:

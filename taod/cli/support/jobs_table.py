@@ -113,7 +113,7 @@ def show(out: Output, detail: JobDetail) -> None:
     )
     for rows, columns in ((job.result.kpi, KPIS), (detail.history, HISTORY)):
         if rows:
-            out.say("")
+            out.print_sentence("")
             out.table(rows, columns)
 
 

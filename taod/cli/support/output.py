@@ -110,7 +110,7 @@ class Output:
     def changed(self, item: Any, sentence: str, *, id: str | None = None) -> None:
         """Print the result of a command: a sentence, the answer as JSON, or its id (`id` if the answer has none)."""
         if self.form is Form.TABLE:
-            self.say(sentence)
+            self.print_sentence(sentence)
         elif self.form is Form.JSON:
             print_json(item)
         else:
@@ -120,7 +120,7 @@ class Output:
         for each in ids:
             click.echo(each)
 
-    def say(self, sentence: str) -> None:
+    def print_sentence(self, sentence: str) -> None:
         """Print a sentence without markup."""
         self.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 

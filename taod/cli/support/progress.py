@@ -45,13 +45,15 @@ async def watch(client: AsyncClient, job_id: str, console: Console) -> JobView:
                             markup=False,
                             highlight=False,
                         )
-                    progress.update(bar, words=view.reason if paused else _words(metrics) or view.reason)
+                    progress.update(bar, words=view.reason if paused else _metrics_text(metrics) or view.reason)
                     if view.state.ended:
                         break
                     continue
                 metrics.update(update.kpi)
                 if not console.is_terminal and update.epoch is not None and update.kpi:
-                    console.print(f"  {view.action} {_epoch(update)}: {_words(metrics)}", markup=False, highlight=False)
+                    console.print(
+                        f"  {view.action} {_epoch(update)}: {_metrics_text(metrics)}", markup=False, highlight=False
+                    )
                 progress.update(bar, total=update.max_epoch, completed=update.epoch or 0, words=_line(update, metrics))
     console.print(f"  {view.action}: {view.state}. {view.reason}", markup=False, highlight=False, soft_wrap=True)
     return view
@@ -97,11 +99,11 @@ def _epoch(update: StatusUpdate) -> str:
 
 
 def _line(update: StatusUpdate, metrics: dict[str, float | None]) -> str:
-    parts = [_epoch(update) if update.epoch is not None else "", _words(metrics)]
+    parts = [_epoch(update) if update.epoch is not None else "", _metrics_text(metrics)]
     if update.eta:
         parts.append(f"ETA {update.eta.split('.')[0]}")
     return "  ".join(part for part in parts if part) or update.message
 
 
-def _words(metrics: dict[str, float | None]) -> str:
+def _metrics_text(metrics: dict[str, float | None]) -> str:
     return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if value is not None)

@@ -91,11 +91,11 @@ class Tree:
             for piece in pieces:
                 self.spend(len(piece), name)
             return
-        self._place(path, name)
+        self._create_parents(path, name)
         try:
             file = os.open(self._base + path, _CREATE, 0o644)
         except FileExistsError:
-            raise self._twice(name, path) from None
+            raise self._duplicate_entry(name, path) from None
         try:
             for piece in pieces:
                 self.spend(len(piece), name)
@@ -133,11 +133,11 @@ class Tree:
                 f"archive entry {show(name)}: the {kind} points to {show(target)}, "
                 f"which is not a file that came before it in the archive; {remedy}"
             )
-        self._place(path, name)
+        self._create_parents(path, name)
         try:
             os.link(self._base + aim, self._base + path)
         except FileExistsError:
-            raise self._twice(name, path) from None
+            raise self._duplicate_entry(name, path) from None
         except OSError as error:
             if error.errno in (errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP):
                 raise BadRequest(f"archive entry {show(name)}: {error.strerror}; {remedy}") from None
@@ -229,7 +229,7 @@ class Tree:
                 f"{DEPTH} folders deep at most); shorten it"
             )
 
-    def _place(self, path: str, name: str) -> None:
+    def _create_parents(self, path: str, name: str) -> None:
         """Create the parent folders. Raises BadRequest for a name that differs from an existing one only in case."""
         parent = path.rpartition("/")[0]
         if parent not in self._folders:
@@ -262,7 +262,7 @@ class Tree:
                     "which not every file system can keep apart; rename one of them"
                 )
 
-    def _twice(self, name: str, path: str) -> BadRequest:
+    def _duplicate_entry(self, name: str, path: str) -> BadRequest:
         if path in self._folders:
             return self._both(name)
         return BadRequest(f"archive entry {show(name)} comes twice; pack the folder afresh, without appending")

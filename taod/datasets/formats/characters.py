@@ -70,10 +70,10 @@ def read_words(top: Path) -> Iterator[Found]:
         for line, content in enumerate(text.split("\n"), 1):
             content = content.rstrip("\r")
             if content.strip():
-                yield from _word(top, split, file, line, content, known)
+                yield from _check_label(top, split, file, line, content, known)
 
 
-def _word(top: Path, split: str, file: str, line: int, content: str, known: set[str]) -> Iterator[Found]:
+def _check_label(top: Path, split: str, file: str, line: int, content: str, known: set[str]) -> Iterator[Found]:
     name, parted, word = content.partition("\t")
     if not parted:
         name, parted, word = content.partition(" ")

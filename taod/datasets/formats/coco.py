@@ -112,7 +112,7 @@ def decode(data: bytes, file: str) -> tuple[Document, list[Problem]]:
                 kept.append(msgspec.json.decode(raw, type=kind))
                 places.append(index)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                problems.append(Problem(file, lines.of(key, index), f"{key}[{index}]: {error}", _EXPECTED[key]))
+                problems.append(Problem(file, lines.line_of(key, index), f"{key}[{index}]: {error}", _EXPECTED[key]))
         setattr(document, key, kept)
         document.places[key] = places
     return document, problems
@@ -145,7 +145,7 @@ def line_of(data: bytes, file: str, reason: str) -> int:
     if "truncated" in reason:
         return data.count(b"\n") + 1
     element = re.search(r"\$\.(\w+)\[(\d+)\]", reason)
-    return Lines(data, file).of(element[1], int(element[2])) if element else 0
+    return Lines(data, file).line_of(element[1], int(element[2])) if element else 0
 
 
 class Lines:
@@ -166,7 +166,7 @@ class Lines:
         self._decoder = json.JSONDecoder()
         self._asked = 0
 
-    def of(self, key: str, index: int) -> int:
+    def line_of(self, key: str, index: int) -> int:
         """The line, from 1; 0 where it cannot be found."""
         self._asked += 1
         if self._asked > self.MOST:
@@ -250,10 +250,10 @@ def read(
         what = _wrong(one, names, known, keypoints)
         place = index if kept is None else kept[index]
         if what is not None:
-            yield Problem(file, lines.of("annotations", place), f"annotations[{place}]: {what[0]}", what[1])
+            yield Problem(file, lines.line_of("annotations", place), f"annotations[{place}]: {what[0]}", what[1])
             continue
         for what in _lacking(one, place, required, used):
-            yield Problem(file, lines.of("annotations", place), f"annotations[{place}]: {what[0]}", what[1])
+            yield Problem(file, lines.line_of("annotations", place), f"annotations[{place}]: {what[0]}", what[1])
         places[one.image_id].append(place)
         name, box = names[one.category_id].name, None
         if one.bbox:
@@ -264,7 +264,7 @@ def read(
             continue
         found = segmentations.parse(one.segmentation, _size(known[one.image_id]))
         if isinstance(found, tuple):
-            yield Problem(file, lines.of("annotations", place), f"annotations[{place}]: {found[0]}", found[1])
+            yield Problem(file, lines.line_of("annotations", place), f"annotations[{place}]: {found[0]}", found[1])
             found = None
         area = float(one.area) if is_area(one.area) else None
         labels[one.image_id].append(
@@ -299,16 +299,16 @@ def _items(
     for index, image in enumerate(document.images):
         if known.get(image.id) is not image:
             continue
-        place = _place(document, "images", index)
+        place = _index_in_file(document, "images", index)
         path = resolve(image.file_name, images)
         if path not in there:
             by_name = by_name or {each.rpartition("/")[2]: each for each in there}
             what, expected = _absent(image.file_name, path, images, there, by_name)
-            yield Problem(file, lines.of("images", place), f"images[{place}]: {what}", expected)
+            yield Problem(file, lines.line_of("images", place), f"images[{place}]: {what}", expected)
             path = ""
         elif path in named:
             what = f"images[{place}]: file_name {shown(image.file_name)} is already used by images[{named[path]}]"
-            yield Problem(file, lines.of("images", place), what, "one entry for each image file")
+            yield Problem(file, lines.line_of("images", place), what, "one entry for each image file")
         else:
             named[path] = place
         found, at = labels.get(image.id, []), places.get(image.id, [])
@@ -360,9 +360,9 @@ def _category_names(document: Document, file: str, lines: Lines) -> Iterator[Pro
     for index, one in enumerate(document.categories):
         before = seen.setdefault(one.name, one.id)
         if before != one.id:
-            place = _place(document, "categories", index)
+            place = _index_in_file(document, "categories", index)
             what = f"categories[{place}]: name {shown(one.name)} is already used by category {before}"
-            yield Problem(file, lines.of("categories", place), what, "a unique name for each category")
+            yield Problem(file, lines.line_of("categories", place), what, "a unique name for each category")
 
 
 def _image_sizes(document: Document, file: str, lines: Lines) -> Iterator[Problem]:
@@ -370,9 +370,9 @@ def _image_sizes(document: Document, file: str, lines: Lines) -> Iterator[Proble
         for side in ("width", "height"):
             value = getattr(one, side)
             if value is None or value < 1:
-                place = _place(document, "images", index)
+                place = _index_in_file(document, "images", index)
                 what = f"images[{place}]: {side} is {'missing' if value is None else value}"
-                yield Problem(file, lines.of("images", place), what, "the image's size in pixels, from 1")
+                yield Problem(file, lines.line_of("images", place), what, "the image's size in pixels, from 1")
 
 
 def _lacking(one: Annotation, place: int, required: frozenset[str], used: dict[int, int]) -> Iterator[tuple[str, str]]:
@@ -403,17 +403,17 @@ def _unique(
     places: dict[int, int] = {}
     problems = []
     for index, one in enumerate(elements):
-        place = _place(document, key, index)
+        place = _index_in_file(document, key, index)
         if one.id in found:
             what = f"{key}[{place}]: id {one.id} is already used by {key}[{places[one.id]}]"
-            problems.append(Problem(file, lines.of(key, place), what, "a unique id"))
+            problems.append(Problem(file, lines.line_of(key, place), what, "a unique id"))
         else:
             found[one.id] = one
             places[one.id] = place
     return found, problems
 
 
-def _place(document: Document, key: str, index: int) -> int:
+def _index_in_file(document: Document, key: str, index: int) -> int:
     places = document.places.get(key)
     return index if places is None else places[index]
 

@@ -34,10 +34,10 @@ def measure(top: Path, path: str, *, deep: bool = False) -> tuple[int, int] | Pr
                     image.load()
                 return width, height
     except Exception as error:  # a damaged image fails in as many ways as there are formats
-        return Problem(path, 0, f"the image cannot be read: {why(top, path, error)}", "a whole image")
+        return Problem(path, 0, f"the image cannot be read: {describe_error(top, path, error)}", "a whole image")
 
 
-def why(top: Path, path: str, error: Exception) -> str:
+def describe_error(top: Path, path: str, error: Exception) -> str:
     """Why Pillow failed, in one line, with the path below the top and nothing above it."""
     try:
         if not (top / path).stat().st_size:

@@ -41,7 +41,7 @@ def read_faces(top: Path) -> Iterator[Found]:
         there = {path.rpartition("/")[2]: path for path in image_paths(top, folder)}
         lines = coco.Lines(data, file)
         for index, entry in enumerate(entries):
-            yield from _face(entry, index, file, lines.of("", index), there)
+            yield from _face(entry, index, file, lines.line_of("", index), there)
 
 
 def _face(entry: Any, index: int, file: str, line: int, there: dict[str, str]) -> Iterator[Found]:

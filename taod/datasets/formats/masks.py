@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from taod import plain_file
-from taod.datasets.formats.image import MOST_PIXELS, why
+from taod.datasets.formats.image import MOST_PIXELS, describe_error
 from taod.datasets.formats.types import Found, Item, Problem, by_stem, image_paths, shown
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class MaskContent(msgspec.Struct):
     problems: list[Problem] = []
 
 
-def look(top: Path, path: str, names: dict[int, str]) -> MaskContent:
+def inspect_mask(top: Path, path: str, names: dict[int, str]) -> MaskContent:
     """Decode a mask and count its class numbers. If `names` declares classes, others are a problem."""
     from PIL import Image
 
@@ -127,7 +127,7 @@ def look(top: Path, path: str, names: dict[int, str]) -> MaskContent:
                     return MaskContent(size, problems=[Problem(path, 0, what, _NUMBERS)])
                 mask = plain(opened)
     except Exception as error:  # a damaged image fails in as many ways as there are formats
-        what = f"the image cannot be read: {why(top, path, error)}"
+        what = f"the image cannot be read: {describe_error(top, path, error)}"
         return MaskContent(problems=[Problem(path, 0, what, "a whole image")])
     if isinstance(mask, str):
         return MaskContent(size, problems=[Problem(path, 0, mask, _NUMBERS)])

@@ -14,7 +14,7 @@ def spread(values: array[float] | list[float]) -> Spread:
     return Spread(ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1])
 
 
-class Gathered:
+class BoxStatistics:
     """Boxes and image sizes collected so far, 8 bytes a value."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from taod import plain_file
 from taod.datasets.formats import coco, masks, reader
 from taod.datasets.formats.image import measure
-from taod.datasets.formats.statistics import Gathered
+from taod.datasets.formats.statistics import BoxStatistics
 from taod.datasets.formats.types import Item, Label, Problem, is_shown, shown
 from taod.datasets.names import is_text, printable, raw
 from taod.types.dataset import CheckState, DatasetProblem, DatasetReport
@@ -35,7 +35,7 @@ OnItem = Callable[[int], None]
 """Called with each item's number; an exception ends the check."""
 
 
-class Examination:
+class ContentCheck:
     """A running check: counts and problems so far."""
 
     def __init__(self, top: Path, type_: str, format_: str, *, deep: bool = False) -> None:
@@ -52,7 +52,7 @@ class Examination:
         """Pixels of each class in masks."""
         self._places: dict[int, int] = {}
         """Index in `first` of a problem without a line → index in the file's list of annotations."""
-        self._figures = Gathered()
+        self._figures = BoxStatistics()
         known = masks.declared(top) if (type_, format_) == MASKS else {}
         self._names = {} if isinstance(known, Problem) else known
         self._top = top
@@ -118,7 +118,7 @@ class Examination:
                 continue
             for at, place in sorted(self._places.items(), key=lambda found: found[1]):
                 if self.first[at].file == file:
-                    line = lines.of("annotations", place)
+                    line = lines.line_of("annotations", place)
                     self.first[at] = msgspec.structs.replace(self.first[at], line=line)
 
     def _item(self, item: Item) -> None:
@@ -182,7 +182,7 @@ class Examination:
 
     def _mask(self, item: Item, size: tuple[int, int] | None) -> None:
         """Count each class with pixels in the mask as a label."""
-        found = masks.look(self._top, item.mask, self._names)
+        found = masks.inspect_mask(self._top, item.mask, self._names)
         for problem in found.problems:
             self._record(problem)
         if found.size is not None and size is not None and found.size != size:

@@ -22,7 +22,7 @@ NOTE = "note-"
 """`incoming/note-<dataset id>`: the inode of the new folder and the summary to record in the store."""
 
 
-class _Note(msgspec.Struct):
+class _ReplaceRecord(msgspec.Struct):
     inode: int
     summary: DatasetSummary
 
@@ -42,7 +42,7 @@ def replace(root: Root, dataset_id: str, new: Path, summary: DatasetSummary | No
     aside = root.incoming / f"{OLD}{dataset_id}"
     _flush(new)
     if summary is not None:
-        atomic_file.write(_note(root, dataset_id), msgspec.json.encode(_Note(new.stat().st_ino, summary)))
+        atomic_file.write(_note(root, dataset_id), msgspec.json.encode(_ReplaceRecord(new.stat().st_ino, summary)))
     had = place.exists()
     if had:
         place.rename(aside)
@@ -99,7 +99,7 @@ def noted(root: Root) -> dict[str, DatasetSummary]:
     for file in root.incoming.glob(f"{NOTE}*"):
         dataset_id = file.name.removeprefix(NOTE)
         try:
-            note = msgspec.json.decode(file.read_bytes(), type=_Note)
+            note = msgspec.json.decode(file.read_bytes(), type=_ReplaceRecord)
             in_place = is_id(dataset_id) and root.dataset(dataset_id).stat().st_ino == note.inode
         except (OSError, msgspec.DecodeError):
             in_place = False

@@ -34,7 +34,7 @@ class RangeRejected(TaodError):
     status = 416
 
 
-class Facts(msgspec.Struct):
+class UploadRecord(msgspec.Struct):
     """The record stored beside the bytes of an incomplete file."""
 
     dataset_id: str
@@ -65,13 +65,13 @@ def parse(header: str | None) -> Part | None:
     return Part(start, end, total)
 
 
-def fits(facts: Facts, part: Part, filename: str | None, has: int) -> bool:
+def fits(facts: UploadRecord, part: Part, filename: str | None, has: int) -> bool:
     """Whether the part begins at byte `has` and belongs to the recorded file."""
     same = facts.total == part.total and (filename is None or facts.filename in (None, filename))
     return same and part.start in (None, has)
 
 
-def mismatch(part: Part, has: int, facts: Facts | None, filename: str | None) -> RangeRejected:
+def mismatch(part: Part, has: int, facts: UploadRecord | None, filename: str | None) -> RangeRejected:
     """The error for a part that does not begin at byte `has`."""
     if facts is None:
         words = "no upload is in progress here, or it has expired: send it from byte 0 on"
@@ -97,7 +97,7 @@ def boot() -> str:
         return ""
 
 
-def save(folder: Path, facts: Facts) -> None:
+def save(folder: Path, facts: UploadRecord) -> None:
     """Write the record atomically."""
     aside = folder / f".{FACTS}"
     with aside.open("wb") as file:
@@ -107,10 +107,10 @@ def save(folder: Path, facts: Facts) -> None:
     aside.replace(folder / FACTS)
 
 
-def load(folder: Path) -> Facts | None:
+def load(folder: Path) -> UploadRecord | None:
     """Read the record of a part folder and truncate its file to the valid bytes. None if it cannot be continued."""
     try:
-        facts = msgspec.json.decode((folder / FACTS).read_bytes(), type=Facts)
+        facts = msgspec.json.decode((folder / FACTS).read_bytes(), type=UploadRecord)
         if facts.boot != boot():
             # After a power cut, bytes after the last flush may be holes.
             os.truncate(folder / "upload", min(facts.synced, (folder / "upload").stat().st_size))

@@ -50,7 +50,7 @@ class UploadOptions(msgspec.Struct, frozen=True):
     """SHA-256 of the archive."""
 
 
-class Intake:
+class DatasetIngest:
     """Receives datasets of one root. All methods run on the event loop; threads read and write files."""
 
     def __init__(self, root: Root, limits: LimitsConfig, keep_free: int = 0) -> None:
@@ -216,7 +216,7 @@ class Intake:
             stop = threading.Event()
             try:
                 await in_thread(stop, hardlinks.copy, folder, work / "tree", stop)
-                return await self._place(dataset, work / "tree", UploadMode.REPLACE, progress, on_placed)
+                return await self._move_into_place(dataset, work / "tree", UploadMode.REPLACE, progress, on_placed)
             except BaseException as error:
                 _raise_no_space(error)
                 raise
@@ -324,9 +324,9 @@ class Intake:
             digests.compare("the archive", options.sha256, await session.file.sha256())
         progress.stage(Stage.UNPACKING)
         await session.finish()
-        return await self._place(dataset, session.tree, options.mode, progress, on_placed)
+        return await self._move_into_place(dataset, session.tree, options.mode, progress, on_placed)
 
-    async def _place(
+    async def _move_into_place(
         self,
         dataset: DatasetRecord,
         tree: Path,

@@ -76,7 +76,7 @@ async def receive_into(
 
     Raises TooLarge, NoSpace, BadRequest for a broken form, and whatever `body` raises when the client leaves.
     """
-    sink: _Sink = _Form(_boundary(content_type)) if is_multipart(content_type) else _Raw(filename)
+    sink: _Sink = _FormReader(_boundary(content_type)) if is_multipart(content_type) else _Raw(filename)
     start, total = file.size, 0
     try:
         async for chunk in body:
@@ -116,7 +116,7 @@ class _Raw:
         pass
 
 
-class _Form:
+class _FormReader:
     """Extracts the one file of a multipart form; other fields are ignored."""
 
     def __init__(self, boundary: bytes) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from taod.config import LimitsConfig
 from taod.datasets.threads import to_completion
 from taod.datasets.upload import atomic_replace, content_range
-from taod.datasets.upload.content_range import Facts
+from taod.datasets.upload.content_range import UploadRecord
 from taod.datasets.upload.disk_quota import DiskQuota
 from taod.datasets.upload.progress import Stage
 from taod.datasets.upload.upload_session import UploadSession
@@ -31,7 +31,7 @@ class ResumableUploads:
         self._is_busy = is_busy
         self._limits = limits
         self._quota = quota
-        self._facts: dict[str, Facts] = {}
+        self._facts: dict[str, UploadRecord] = {}
         self._sessions: dict[str, UploadSession] = {}
         self._expiry: dict[str, asyncio.TimerHandle] = {}
         self._dropping: set[asyncio.Task[None]] = set()
@@ -53,7 +53,7 @@ class ResumableUploads:
         for dataset_id in self._facts:
             self._restart_timer(dataset_id)
 
-    def facts(self, dataset_id: str) -> Facts | None:
+    def facts(self, dataset_id: str) -> UploadRecord | None:
         """The record of the dataset's incomplete upload; None without one."""
         return self._facts.get(dataset_id)
 
@@ -71,7 +71,7 @@ class ResumableUploads:
         await self.drop(dataset_id)
         folder = self._folder(dataset_id)
         folder.mkdir(mode=0o700)
-        facts = Facts(dataset_id, total, filename, boot=content_range.boot())
+        facts = UploadRecord(dataset_id, total, filename, boot=content_range.boot())
         self._sessions[dataset_id] = UploadSession(folder, self._limits, self._quota, hashed=True)
         self._facts[dataset_id] = facts
         await asyncio.to_thread(content_range.save, folder, facts)

@@ -13,7 +13,7 @@ import msgspec
 from taod import plain_file
 from taod.datasets.formats import coco, kitti, masks, odvg, panoptic, quads, voc
 from taod.datasets.formats.image import measure
-from taod.datasets.formats.statistics import Gathered
+from taod.datasets.formats.statistics import BoxStatistics
 from taod.datasets.formats.types import Box, Found, Item, Label, Problem, files, text_of
 from taod.datasets.validation.layouts import IMAGE_SUFFIXES
 from taod.errors import BadRequest
@@ -64,7 +64,7 @@ def of_coco(file: Path) -> Labelled | None:
         if annotation.bbox is not None and len(annotation.bbox) == 4:
             left, top, width, height = annotation.bbox
             by_image.setdefault(annotation.image_id, []).append(Box(left, top, left + width, top + height))
-    gathered = Gathered()
+    gathered = BoxStatistics()
     for boxes in by_image.values():
         gathered.boxes(boxes)
     ids = {*names, *(annotation.category_id for annotation in document.annotations)}
@@ -93,7 +93,7 @@ def of_quads(top: Path) -> Labelled:
     return _of_texts(top, ("train/gt", "test/gt"), "quads")
 
 
-class Painted(NamedTuple):
+class MaskClasses(NamedTuple):
     """Declared classes of masks, and each class's share of the pixels of at most `MASKS` masks, from 0 to 1."""
 
     classes: list[str]
@@ -102,7 +102,7 @@ class Painted(NamedTuple):
     """The highest class number except 255, which tools ignore: of the declared classes, else of the masks' pixels."""
 
 
-def of_masks(top: Path) -> Painted:
+def of_masks(top: Path) -> MaskClasses:
     """Classes by number. Invalid masks are skipped; the full check reports them."""
     found = masks.declared(top)
     names = {} if isinstance(found, Problem) else found
@@ -110,12 +110,12 @@ def of_masks(top: Path) -> Painted:
     for path in evenly(
         [path for split in masks.SPLITS for path in files(top, f"masks/{split}", IMAGE_SUFFIXES)], MASKS
     ):
-        counts.update(masks.look(top, path, {}).pixels)
+        counts.update(masks.inspect_mask(top, path, {}).pixels)
         if counts.total() > MASK_PIXELS:
             break
     whole = counts.total()
     shares = {masks.class_name(number, names): round(count / whole, 6) for number, count in sorted(counts.items())}
-    return Painted(
+    return MaskClasses(
         [names[number] for number in sorted(names)], shares, max(names or counts.keys() - {IGNORED}, default=None)
     )
 
@@ -123,7 +123,7 @@ def of_masks(top: Path) -> Painted:
 def _of_texts(top: Path, folders: tuple[str, ...], form: str) -> Labelled:
     parse = kitti.parse if form == "kitti" else quads.parse
     counts: Counter[str] = Counter()
-    gathered = Gathered()
+    gathered = BoxStatistics()
     for folder in folders:
         for file in files(top, folder, frozenset({".txt"})):
             text = text_of(top, file)
@@ -135,7 +135,7 @@ def _of_texts(top: Path, folders: tuple[str, ...], form: str) -> Labelled:
 def of_voc(top: Path) -> Labelled:
     """Objects by class of the annotations in labels/."""
     counts: Counter[str] = Counter()
-    gathered = Gathered()
+    gathered = BoxStatistics()
     for file in files(top, "labels", frozenset({".xml"})):
         _count(voc.parse(plain_file.read(top / file), file)[0].labels, counts, gathered)
     return Labelled(dict(sorted(counts.items())), gathered.of_boxes())
@@ -153,7 +153,7 @@ def of_panoptic(top: Path) -> Labelled:
 
 def _of_items(found: Iterable[Found]) -> Labelled:
     counts: Counter[str] = Counter()
-    gathered = Gathered()
+    gathered = BoxStatistics()
     for item in found:
         if isinstance(item, Item):
             counts.update(label.name for label in item.labels)
@@ -161,7 +161,7 @@ def _of_items(found: Iterable[Found]) -> Labelled:
     return Labelled(dict(sorted(counts.items())), gathered.of_boxes())
 
 
-def _count(labels: list[Label], counts: Counter[str], gathered: Gathered) -> None:
+def _count(labels: list[Label], counts: Counter[str], gathered: BoxStatistics) -> None:
     objects = [label for label in labels if kitti.is_object(label)]
     counts.update(label.name for label in objects)
     gathered.boxes([label.box for label in objects if label.box is not None])
@@ -170,7 +170,7 @@ def _count(labels: list[Label], counts: Counter[str], gathered: Gathered) -> Non
 def sizes(top: Path, images: list[str]) -> ImageFigures | None:
     """Statistics of the sizes of at most `MEASURED` evenly chosen images. Unreadable images are skipped; the full check
     reports them."""
-    gathered = Gathered()
+    gathered = BoxStatistics()
     for path in evenly(images, MEASURED):
         found = measure(top, path)
         if not isinstance(found, Problem):

@@ -18,7 +18,7 @@ class Content(NamedTuple):
     what: str = "images"
     suffixes: frozenset[str] = IMAGE_SUFFIXES
 
-    def takes(self, name: str) -> bool:
+    def accepts(self, name: str) -> bool:
         """Whether a file of this name counts."""
         return os.path.splitext(name)[1].lower() in self.suffixes  # noqa: PTH122 (as often as there are files)
 
@@ -34,7 +34,7 @@ class Layout(NamedTuple):
         """All paths, including those of every choice."""
         return [*self.needs, *(path for choice in self.one_of for option in choice for path in option)]
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """The layout as text for a message."""
         parts = list(self.needs)
         for choice in self.one_of:

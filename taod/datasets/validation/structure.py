@@ -58,12 +58,12 @@ _Lacking = tuple[tuple[str, ...], ...]
 
 
 def _missing(top: Path, wanted: Layout, type_: str) -> list[_Lacking]:
-    missing: list[_Lacking] = [((path,),) for path in wanted.needs if not _there(top, path)]
+    missing: list[_Lacking] = [((path,),) for path in wanted.needs if not _exists(top, path)]
     for choice in wanted.one_of:
-        if not any(all(_there(top, path) for path in alternative) for alternative in choice):
-            nearest = min(choice, key=lambda alternative: sum(not _there(top, path) for path in alternative))
-            if any(_there(top, path) for path in nearest):
-                missing += [((path,),) for path in nearest if not _there(top, path)]
+        if not any(all(_exists(top, path) for path in alternative) for alternative in choice):
+            nearest = min(choice, key=lambda alternative: sum(not _exists(top, path) for path in alternative))
+            if any(_exists(top, path) for path in nearest):
+                missing += [((path,),) for path in nearest if not _exists(top, path)]
             else:
                 missing.append(choice)
     if type_ == "image_classification" and not _image_folders(top):
@@ -96,7 +96,7 @@ def _loose(top: Path, lacking: tuple[str, ...], wanted: Layout) -> str:
         if set(lacking) & set(content.folders):
             _, entries = next(folders(top))
             known = set(wanted.paths())
-            if any(content.takes(entry.name) and entry.name not in known for entry in entries):
+            if any(content.accepts(entry.name) and entry.name not in known for entry in entries):
                 return f"there are {content.what} at the top: they go there"
     return ""
 
@@ -104,7 +104,7 @@ def _loose(top: Path, lacking: tuple[str, ...], wanted: Layout) -> str:
 def _holds(top: Path, content: Content) -> bool:
     """Whether one of the folders holds such a file, at any depth."""
     return any(
-        content.takes(entry.name)
+        content.accepts(entry.name)
         for folder in content.folders
         if (top / folder).is_dir()
         for _, entries in folders(top / folder)
@@ -119,7 +119,7 @@ def _hollow(content: Content) -> str:
     return f"there are no {content.what} in {where}; files that end in {ends} are taken for {content.what}"
 
 
-def _there(top: Path, path: str) -> bool:
+def _exists(top: Path, path: str) -> bool:
     return (top / path).is_dir() if path.endswith("/") else (top / path).is_file()
 
 
@@ -151,7 +151,7 @@ def _check_classification(top: Path, format_: str) -> None:
             f"{' and '.join(f'{printable(name)}/' for name in found)} lie side by side, and which one is "
             "meant is open; keep one, or use only images_train/, images_val/ and images_test/",
         )
-    if format_ == "custom" and "images_train" in found and not _there(top, "train.csv"):
+    if format_ == "custom" and "images_train" in found and not _exists(top, "train.csv"):
         raise _layout_error(
             top, "image_classification", format_, "missing: train.csv, which lists what images_train/ holds"
         )
@@ -210,7 +210,7 @@ def some(names: list[str]) -> str:
 
 
 def _layout_error(top: Path, type_: str, format_: str, what: str) -> BadRequest:
-    expected = layout(type_, format_).words()
+    expected = layout(type_, format_).describe()
     if type_ == "image_classification":
         one = "one images folder (images/, images_train/, images_val/, images_test/), or several of the last three"
         classes = "" if format_ in ("raw", "ssl", "custom") else ", with a subfolder for each class"

@@ -52,7 +52,7 @@ def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
     labels = _labels(folder, type_, format_)
     if labels is not None:
         classes = _of_labels(labels.classes, splits)
-    painted = label_stats.of_masks(folder) if format_ == "unet" else label_stats.Painted([], {}, None)
+    painted = label_stats.of_masks(folder) if format_ == "unet" else label_stats.MaskClasses([], {}, None)
     return DatasetSummary(
         state="ready",
         images=sum(split.images for split in splits),

@@ -56,7 +56,7 @@ class Promote(msgspec.Struct, frozen=True):
     reason: Reason
 
 
-class End(msgspec.Struct, frozen=True):
+class EndUnplaceable(msgspec.Struct, frozen=True):
     """End a job that can never run."""
 
     job_id: str
@@ -80,7 +80,7 @@ class Explain(msgspec.Struct, frozen=True):
     reason: Reason
 
 
-Decision = Promote | End | Lease | Explain
+Decision = Promote | EndUnplaceable | Lease | Explain
 
 
 def decide(snapshot: Snapshot) -> list[Decision]:
@@ -131,12 +131,12 @@ def _admit(snapshot: Snapshot) -> tuple[list[Decision], list[Job]]:
     for job in _parents_first(waiting):
         parent = snapshot.parents.get(job.parent_id) if job.parent_id else None
         if job.parent_id and parent is None:
-            decisions.append(End(job.id, State.FAILED, Reason(ReasonCode.PARENT_DELETED)))
+            decisions.append(EndUnplaceable(job.id, State.FAILED, Reason(ReasonCode.PARENT_DELETED)))
             ended[job.id] = State.FAILED
             continue
         end = ended_with_parent(parent, ended.get(parent.id, parent.state)) if parent else None
         if end is not None:
-            decisions.append(End(job.id, *end))
+            decisions.append(EndUnplaceable(job.id, *end))
             ended[job.id] = end[0]
         elif parent is not None and parent.state is not State.DONE:
             decisions += _explain(job, waits_for_parent(parent.id, parent.action, parent.state))
@@ -195,7 +195,7 @@ class _Service:
                 continue
             slots = self._slots[self._kinds[job.owner_kind]]
             if job.devices_wanted > len(slots.fit_for(job.devices_wanted)):
-                found.append(self._never(job))
+                found.append(self._unplaceable(job))
                 continue
             decision = self._blocked(job) or self._lease(job, slots)
             found += [decision] if isinstance(decision, Lease) else _explain(job, decision)
@@ -204,7 +204,7 @@ class _Service:
         for job in self._known.values():
             slots = self._slots[self._kinds[job.owner_kind]]
             if job.devices_wanted > len(slots.fit_for(job.devices_wanted)):
-                found.append(self._never(job))
+                found.append(self._unplaceable(job))
             else:
                 found += _explain(job, TURN)
         return found
@@ -247,11 +247,11 @@ class _Service:
             self._turns.skip(*(owner for owner, its in self._kinds.items() if its is kind))
         return reason
 
-    def _never(self, job: Job) -> End:
+    def _unplaceable(self, job: Job) -> EndUnplaceable:
         kind = self._kinds[job.owner_kind]
         whole = len(self._slots[kind].fit_for(job.devices_wanted))
         instances = len(self._slots[kind].devices) - whole
-        return End(job.id, State.FAILED, too_many_devices(job, kind, whole, instances))
+        return EndUnplaceable(job.id, State.FAILED, too_many_devices(job, kind, whole, instances))
 
 
 def _queued(job: Job, place: int) -> Job:

@@ -33,7 +33,7 @@ class Line(msgspec.Struct):
 def lines_of(jobs: Iterable[Job]) -> list[Line]:
     """Group queued jobs, in any order, into lines."""
     found: dict[tuple[int, str, OwnerKind], list[Job]] = {}
-    for job in sorted(jobs, key=_place):
+    for job in sorted(jobs, key=_queue_order):
         found.setdefault((job.priority, job.user_id, job.owner_kind), []).append(job)
     return [Line(*key, members) for key, members in found.items()]
 
@@ -114,7 +114,7 @@ class Turns:
 
     def _turn(self, walk: _Walk) -> tuple[int, int, tuple[int, str, str]]:
         assert walk.head is not None
-        return self.running[walk.user_id], self._served.get(walk.user_id, 0), _place(walk.head)
+        return self.running[walk.user_id], self._served.get(walk.user_id, 0), _queue_order(walk.head)
 
 
 class _Walk:
@@ -132,5 +132,5 @@ class _Walk:
         self.place = 0 if self.head is None else self.head.place
 
 
-def _place(job: Job) -> tuple[int, str, str]:
+def _queue_order(job: Job) -> tuple[int, str, str]:
     return job.place, job.created_on, job.id

@@ -21,7 +21,7 @@ class Holder(msgspec.Struct, frozen=True):
     """Latest end by its wall-time limit, in seconds since the epoch. None: no limit."""
 
 
-class Held(msgspec.Struct, frozen=True):
+class SlotHolder(msgspec.Struct, frozen=True):
     """The holder of a slot."""
 
     job_id: str
@@ -48,7 +48,7 @@ class Slots:
     def __init__(self, devices: Sequence[Device], holders: Mapping[str, Holder] | None = None) -> None:
         holders = holders or {}
         self.devices = list(devices)
-        self.held: dict[str, list[Held]] = {}
+        self.held: dict[str, list[SlotHolder]] = {}
         self._free: dict[str, list[int]] = {}
         self._reserved: dict[str, list[_Reservation]] = {device.id: [] for device in devices}
         self._has_reservations = False
@@ -57,9 +57,9 @@ class Slots:
             usable = device.busy_reason is None
             self._free[device.id] = [n for n in range(device.slots) if n not in taken] if usable else []
             self.held[device.id] = [
-                Held(lease.job_id, lease.action, holder.user_id, _time(holder.ends_by_s))
+                SlotHolder(lease.job_id, lease.action, holder.user_id, _time(holder.ends_by_s))
                 if (holder := holders.get(lease.job_id))
-                else Held(lease.job_id, lease.action, None, math.inf)
+                else SlotHolder(lease.job_id, lease.action, None, math.inf)
                 for lease in device.leases
             ]
 
@@ -92,7 +92,7 @@ class Slots:
             open_now.sort(key=lambda device: len(self.held[device.id]) + len(self._reserved[device.id]))
         slots = [slot for device in open_now[:wanted] for slot in self._given(device, alone, ends_by_s)]
         for device_id, _ in slots:
-            self.held[device_id].append(Held(job.id, job.action, job.user_id, ends_by_s))
+            self.held[device_id].append(SlotHolder(job.id, job.action, job.user_id, ends_by_s))
         return slots
 
     def reserve(self, job: Job, alone: bool) -> None:

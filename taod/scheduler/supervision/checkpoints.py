@@ -6,7 +6,7 @@ import logging
 
 from store.records import JobRecord
 from taod.catalogue.commands import artifacts
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.scheduler.context import SchedulerContext
 from taod.types.job_requests import TRAININGS
 from taod.types.reason import noted
@@ -31,7 +31,7 @@ def set_incomplete_aside(context: SchedulerContext, job: JobRecord) -> None:
             artifacts.set_aside(path)
     except OSError:
         log.exception("an incomplete checkpoint of job %s could not be renamed", job.id)
-    resumed = artifacts.resume(of(job.network, job.release), job.action, results)
+    resumed = artifacts.resume(get_network(job.network, job.release), job.action, results)
     warning = Warning(
         WarningCode.CHECKPOINT_INCOMPLETE,
         "",

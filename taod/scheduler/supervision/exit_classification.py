@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from runners.protocol import Ended
+from runners.protocol import RunEnd
 from taod.scheduler.supervision.failure_reason import explain, reported, useful
 from taod.scheduler.supervision.run_limits import OOM
 from taod.types.reason import CANCELLED_BY_USER, Reason, ReasonCode
@@ -49,11 +49,11 @@ class AbortReason(msgspec.Struct, frozen=True):
     reason: Reason
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+class ExitFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Facts about an ended run."""
 
     stop_intent: str | None
-    ended: Ended
+    ended: RunEnd
     status: str | None
     """Last status that the tool reported in this attempt; None: none."""
     message: str = ""
@@ -78,7 +78,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """Cause of a failure, if known: `oom`, `lost`, `stall` or `wall`."""
 
 
-def judge(facts: Facts) -> Outcome:
+def judge(facts: ExitFacts) -> Outcome:
     """Classify an ended run. It is done only if it exited with 0 and, unless it never reports, reported success."""
     code = facts.ended.exit_code
     unreported = facts.action in UNREPORTED and facts.status is None
@@ -92,12 +92,12 @@ def judge(facts: Facts) -> Outcome:
     return _failed(facts)
 
 
-def _finished(facts: Facts) -> bool:
+def _finished(facts: ExitFacts) -> bool:
     """Whether a tool of a release after 5 finished: these never write SUCCESS, but RUNNING with this message."""
     return facts.status == RUNNING and facts.message.rstrip(". ").endswith("finished successfully")
 
 
-def _failed(facts: Facts) -> Outcome:
+def _failed(facts: ExitFacts) -> Outcome:
     if facts.abort is not None:
         reason = facts.abort.reason
         return Outcome(State.FAILED, Reason(reason.code, reason.arguments | _log(facts)), facts.abort.cause)
@@ -114,7 +114,7 @@ def _exhausted(log: str) -> str:
     return MACHINE if _MACHINE.search(log) else ""
 
 
-def _failure(facts: Facts, memory: str) -> Reason:
+def _failure(facts: ExitFacts, memory: str) -> Reason:
     """The reason of a failure; `memory`: the memory that was exhausted according to the log."""
     code, detail = facts.ended.exit_code, facts.ended.message
     if facts.status == FAILURE and (message := reported(facts.message, facts.log)):
@@ -127,7 +127,7 @@ def _failure(facts: Facts, memory: str) -> Reason:
     return Reason(ReasonCode.EXIT, {**known, **_log(facts)})
 
 
-def _log(facts: Facts) -> dict[str, str]:
+def _log(facts: ExitFacts) -> dict[str, str]:
     """Reason arguments from the log: the line that explains the failure, else the end of the log."""
     if explanation := explain(facts.log):
         return {"explanation": explanation}

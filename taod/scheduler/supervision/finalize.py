@@ -7,14 +7,14 @@ import logging
 
 import msgspec
 
-from runners.protocol import Ended, RunRequest
+from runners.protocol import RunEnd, RunRequest
 from store.records import JobRecord
 from taod import masking, plain_file
 from taod.backoff import Backoff, passes
 from taod.scheduler.context import ActiveRun, SchedulerContext
 from taod.scheduler.policy.wait_reasons import device_label
 from taod.scheduler.supervision import retry
-from taod.scheduler.supervision.exit_classification import SUCCESS, AbortReason, Facts, Outcome, judge
+from taod.scheduler.supervision.exit_classification import SUCCESS, AbortReason, ExitFacts, Outcome, judge
 from taod.scheduler.supervision.failure_reason import LINES
 from taod.scheduler.supervision.run_limits import LOST
 from taod.telemetry import log as logs
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 async def finalize(
-    context: SchedulerContext, live: ActiveRun, ended: Ended, cancelled: Reason, abort: AbortReason | None = None
+    context: SchedulerContext, live: ActiveRun, ended: RunEnd, cancelled: Reason, abort: AbortReason | None = None
 ) -> None:
     """Record how the run ended, with retries; until then the job keeps its devices.
 
@@ -63,7 +63,7 @@ async def finalize(
 def _record(
     context: SchedulerContext,
     live: ActiveRun,
-    ended: Ended,
+    ended: RunEnd,
     final: Final,
     tail: str,
     cancelled: Reason,
@@ -73,7 +73,7 @@ def _record(
     if job is None or not job.state.on_device:
         return
     outcome = judge(
-        Facts(
+        ExitFacts(
             stop_intent=job.stop_intent,
             ended=ended,
             status=final.status,
@@ -92,7 +92,7 @@ def _record(
         _end(context, job, outcome, ended, final)
 
 
-def _end(context: SchedulerContext, job: JobRecord, outcome: Outcome, ended: Ended, final: Final) -> None:
+def _end(context: SchedulerContext, job: JobRecord, outcome: Outcome, ended: RunEnd, final: Final) -> None:
     if retry.wanted(context, job, outcome, ended):
         retry.schedule_retry(context, job, outcome, final.result)
         return

@@ -8,7 +8,7 @@ import logging
 import msgspec
 
 from runners.local import LocalRunner
-from runners.protocol import Claim, Command, Launch, OffHost, RunIdentity, Runner, RunRequest, StartFailed
+from runners.protocol import Claim, Command, Launch, OffHostRunner, RunIdentity, Runner, RunRequest, StartFailed
 from store.records import JobRecord, RunRecord
 from taod import masking
 from taod.backoff import Backoff, passes
@@ -22,7 +22,7 @@ from taod.telemetry import log as logs
 from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State
 
-QUICK = (LocalRunner, OffHost)
+QUICK = (LocalRunner, OffHostRunner)
 """Runners that start within milliseconds or with one request to a cluster; their start is never aborted."""
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from runners.protocol import Ended
+from runners.protocol import RunEnd
 from store.records import JobRecord
 from taod.backoff import Backoff
 from taod.clock import iso
@@ -22,7 +22,7 @@ from taod.types.state import State
 log = logging.getLogger(__name__)
 
 
-def wanted(context: SchedulerContext, job: JobRecord, outcome: Outcome, ended: Ended) -> bool:
+def wanted(context: SchedulerContext, job: JobRecord, outcome: Outcome, ended: RunEnd) -> bool:
     """Whether the run is retried: it failed by itself, and its end was not requested."""
     if outcome.state is not State.FAILED or job.stop_intent is not None or job.state is State.STOPPING:
         return False

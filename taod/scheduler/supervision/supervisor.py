@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from runners.protocol import Ended
+from runners.protocol import RunEnd
 from taod.backoff import Backoff, passes
 from taod.scheduler.context import ActiveRun, SchedulerContext
 from taod.scheduler.supervision.adoption import NOT_STARTED, adopt
@@ -133,7 +133,7 @@ class RunSupervisor:
             self._stop_request.end()
         return live
 
-    async def _watch(self, live: ActiveRun) -> Ended:
+    async def _watch(self, live: ActiveRun) -> RunEnd:
         beside = [
             asyncio.create_task(self._stop_when_asked(live), name=f"stop of job {self.job_id}"),
             asyncio.create_task(self._monitor_limits(live), name=f"limits of job {self.job_id}"),

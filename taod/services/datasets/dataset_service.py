@@ -16,7 +16,7 @@ from taod.catalogue import Catalogue
 from taod.clock import Clock, iso
 from taod.config import Config
 from taod.datasets.upload.content_range import Part, RangeRejected
-from taod.datasets.upload.ingest import Intake, UploadOptions
+from taod.datasets.upload.ingest import DatasetIngest, UploadOptions
 from taod.datasets.upload.progress import Stage
 from taod.errors import BadRequest, Conflict, NotFound
 from taod.ids import new_id
@@ -25,7 +25,7 @@ from taod.scheduler.scheduler import Scheduler
 from taod.services.datasets.dataset_records import DatasetRecords, Uploads
 from taod.services.datasets.dataset_validation import Checks
 from taod.services.datasets.lineage import Lineage
-from taod.services.resources import Page, PageRequest, given, remove_folder, take_immutable
+from taod.services.resources import Page, PageRequest, remove_folder, set_fields, take_immutable
 from taod.telemetry.publisher import Publisher
 from taod.types.common import DATASET, Sort
 from taod.types.dataset import (
@@ -55,7 +55,7 @@ class Datasets:
         catalogue: Catalogue,
         records: DatasetRecords,
         scheduler: Scheduler,
-        intake: Intake,
+        intake: DatasetIngest,
         uploads: Uploads,
         checks: Checks,
         publisher: Publisher,
@@ -96,7 +96,7 @@ class Datasets:
     def update(self, user_id: str, dataset_id: str, body: DatasetPut | DatasetPatch) -> Dataset:
         """Set the given fields (PUT: all writable fields). Raises BadRequest for a change of type or format."""
         record = self._records.get(user_id, dataset_id)
-        fields = given(body)
+        fields = set_fields(body)
         take_immutable(fields, record, "type", "format")
         if fields:
             with self._store.durable():
@@ -287,7 +287,7 @@ class Datasets:
                 f"its formats are {', '.join(fitting)}"
             )
         now = iso(self._clock.time())
-        return DatasetRecord(id=new_id(), user_id=user_id, created_on=now, last_modified=now, **given(body))
+        return DatasetRecord(id=new_id(), user_id=user_id, created_on=now, last_modified=now, **set_fields(body))
 
     def _check_unused(self, record: DatasetRecord) -> None:
         users = self._store.datasets.users_of(record.id)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from runners.protocol import Command, OffHost
+from runners.protocol import Command, OffHostRunner
 from store import Store
 from store.records import DatasetRecord, JobFilter, JobRecord, ModelRecord, NewJob, PendingJob
 from taod import atomic_file, masking
@@ -17,7 +17,7 @@ from taod.catalogue import Catalogue
 from taod.catalogue.commands import artifacts, conversions, shell_safety
 from taod.catalogue.commands.assemble import assemble, pending_fields
 from taod.catalogue.commands.inputs import Assembled, DatasetFacts, JobFacts, ParentFacts
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.datasets.linked_view import refresh
 from taod.datasets.validation import extensions
 from taod.errors import BadRequest
@@ -94,7 +94,7 @@ class CommandBuilder:
         folder = self._root.job(job.id)
         folder.results.mkdir(parents=True, exist_ok=True)
         self._check_parent(resolved)
-        facts = self.facts(resolved, self.gpus(resolved))
+        facts = self.job_facts(resolved, self.gpus(resolved))
         assembled = assemble(facts)
         # Not durable: after a power cut the job is prepared again; an fsync costs as much as a fork.
         if assembled.spec_path is not None and assembled.spec_text is not None:
@@ -120,7 +120,7 @@ class CommandBuilder:
         job = resolved.job
         if job.site:
             runner = resolved.runner
-            most = runner.gpus if isinstance(runner, OffHost) else 1
+            most = runner.gpus if isinstance(runner, OffHostRunner) else 1
             return devices_wanted(job.action, resolved.spec, Machine(gpus=most, cpu_slots=1))
         held = job.devices if isinstance(job, JobRecord) else []
         return sum(1 for device in held if not device.startswith(_CPU))
@@ -138,7 +138,7 @@ class CommandBuilder:
         if not any(map(shell_safety.unsafe_character, self._user_texts(resolved))):
             return ""
         try:
-            argv = assemble(self.facts(resolved, gpus=1)).argv
+            argv = assemble(self.job_facts(resolved, gpus=1)).argv
         except BadRequest:
             return ""
         return shell_safety.fault(argv, str(self._root.path))
@@ -159,12 +159,12 @@ class CommandBuilder:
 
         Raises BadRequest for missing data or weights.
         """
-        facts = self.facts(resolved, gpus)
+        facts = self.job_facts(resolved, gpus)
         if facts.key:
             facts = msgspec.structs.replace(facts, key=masking.MASK)
         return assemble(facts), pending_fields(facts)
 
-    def facts(self, resolved: ResolvedJob, gpus: int) -> JobFacts:
+    def job_facts(self, resolved: ResolvedJob, gpus: int) -> JobFacts:
         """The facts that the catalogue assembles a command from. Raises BadRequest for missing data or weights."""
         job, model = resolved.job, resolved.model
         folder = self._root.job(job.id)
@@ -177,7 +177,9 @@ class CommandBuilder:
         trial = self._store.sweeps.trial_of(job.id) if isinstance(job, JobRecord) and job.sweep_id else None
         spec = job.spec
         if trial is not None and spec is not None:
-            spec = fidelity.for_rung(of(job.network, job.release), spec, epochs=trial.epochs, done_epochs=trial.trained)
+            spec = fidelity.for_rung(
+                get_network(job.network, job.release), spec, epochs=trial.epochs, done_epochs=trial.trained
+            )
         return JobFacts(
             network=job.network,
             release=job.release,
@@ -207,7 +209,7 @@ class CommandBuilder:
             )
         parent = resolved.ancestors[0]
         results = self._root.job(parent.id).results
-        network = of(parent.network, parent.release)
+        network = get_network(parent.network, parent.release)
         if parent.action in _WEIGHTS_ACTIONS and artifacts.weights(network, parent.action, results) is None:
             raise BadRequest(
                 f"the parent {parent.action} {parent.id} left no weights in {results}; "

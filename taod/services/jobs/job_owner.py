@@ -6,7 +6,7 @@ import msgspec
 
 from store.records import DatasetRecord, ModelRecord
 from taod.catalogue import Catalogue, Network
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.catalogue.releases import BASE
 from taod.errors import BadRequest, NotFound
 from taod.services.datasets.dataset_records import DatasetRecords
@@ -31,7 +31,7 @@ class Owner(msgspec.Struct, frozen=True):
     @property
     def catalogued(self) -> Network:
         """The network in the owner's release."""
-        return of(self.network, self.release)
+        return get_network(self.network, self.release)
 
 
 class Owners:

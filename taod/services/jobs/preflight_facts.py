@@ -50,7 +50,7 @@ class Preflight:
         job = resolved.job
         gpus = 0 if job.devices_wanted <= 1 else job.devices_wanted
         try:
-            facts = self._commands.facts(resolved, gpus)
+            facts = self._commands.job_facts(resolved, gpus)
             spec = complete(facts)
         except BadRequest:
             return []

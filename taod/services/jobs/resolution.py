@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from runners.protocol import OffHost, Runner, place_of
+from runners.protocol import OffHostRunner, Runner, place_of
 from runners.registry import Choice, RunnerRegistry
 from store import Store
 from store.records import JobRecord, ModelRecord, NewJob, SweepRecord
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.catalogue.releases import BASE
 from taod.catalogue.schema.merge import over_default
 from taod.errors import BadRequest
@@ -54,9 +54,9 @@ class Resolver:
         release: str = BASE,
     ) -> RunChoice:
         """Choose the runner for an action. `site`: the queue that the job waits in already, if any."""
-        merged = None if spec is None else over_default(of(network, release), action, spec)
+        merged = None if spec is None else over_default(get_network(network, release), action, spec)
         choice = self._runners.choose(
-            network, action, merged, wanted=asked_runner, place=site, release=of(network, release).release
+            network, action, merged, wanted=asked_runner, place=site, release=get_network(network, release).release
         )
         return RunChoice(merged, choice)
 
@@ -96,7 +96,7 @@ class Resolver:
         Raises BadRequest if no runner can run it, or its specification asks for more devices than there are.
         """
         runner = self._offered(chosen.choice)
-        if isinstance(runner, OffHost):
+        if isinstance(runner, OffHostRunner):
             # The cluster allocates its own GPUs: the job takes one slot, the number of GPUs is only validated.
             devices_wanted(action, chosen.spec, Machine(gpus=runner.gpus, cpu_slots=1))
             return 1, place_of(runner)

@@ -6,7 +6,7 @@ from store import Store
 from store.records import JobFilter, ModelRecord
 from taod.catalogue import Catalogue, Network
 from taod.catalogue.commands import artifacts
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.catalogue.schema.merge import default
 from taod.catalogue.schema.release_moves import convert
 from taod.errors import BadRequest, Conflict, NotFound
@@ -42,7 +42,7 @@ class ModelReleases:
         Raises NotFound; BadRequest if it is read-only, or for an unknown release, naming the nearest; Conflict if a
         job has not ended, or there are checkpoints that the request does not abandon.
         """
-        record = self._models.own(user_id, model_id)
+        record = self._models.owned_record(user_id, model_id)
         if record.read_only:
             raise BadRequest(f"model {record.name!r} is read-only; set read_only to false first")
         change = self._change(record, body.release)
@@ -95,7 +95,7 @@ class ModelReleases:
         for job in jobs:
             if job.action in _WITH_CHECKPOINTS and job.release == record.release:
                 results = self._root.job(job.id).results
-                if results.is_dir() and artifacts.weights(of(job.network, job.release), job.action, results):
+                if results.is_dir() and artifacts.weights(get_network(job.network, job.release), job.action, results):
                     return (
                         f"model {record.name!r} has checkpoints of release {record.release} ({job.action} {job.id}), "
                         "which another release cannot use"

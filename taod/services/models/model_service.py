@@ -22,7 +22,7 @@ from taod.ids import new_id
 from taod.paths import Root
 from taod.scheduler.scheduler import Scheduler
 from taod.services.models.model_references import check_references
-from taod.services.resources import Page, PageRequest, find, given, name_list, remove_folder, take_immutable
+from taod.services.resources import Page, PageRequest, find, name_list, remove_folder, set_fields, take_immutable
 from taod.telemetry.publisher import Publisher
 from taod.types.common import MODEL, Sort
 from taod.types.dataset import DatasetType
@@ -69,7 +69,7 @@ class Models:
         """The stored model, if the user may see it. Raises NotFound."""
         return find(self._store.models, "model", user_id, model_id)
 
-    def own(self, user_id: str, model_id: str) -> ModelRecord:
+    def owned_record(self, user_id: str, model_id: str) -> ModelRecord:
         """The stored model, if it is the user's. Raises NotFound; BadRequest if the user may only read it."""
         record = self.record(user_id, model_id)
         if record.user_id != user_id:
@@ -88,7 +88,7 @@ class Models:
 
     def create(self, user_id: str, body: ModelCreate) -> Model:
         """Create a model. Raises BadRequest naming the invalid field."""
-        fields = given(body)
+        fields = set_fields(body)
         if "network_arch" not in fields:
             raise BadRequest(f"network_arch is required; one of {', '.join(self._catalogue.networks())}")
         arch, wanted = fields["network_arch"], fields.pop("release", None)
@@ -111,8 +111,8 @@ class Models:
 
         A read-only model accepts only updates that set `read_only` to false.
         """
-        record = self.own(user_id, model_id)
-        fields = given(body)
+        record = self.owned_record(user_id, model_id)
+        fields = set_fields(body)
         if record.read_only and fields.get("read_only") is not False:
             raise BadRequest(f"model {record.name!r} is read-only; set read_only to false first")
         if fields.get("release", record.release) != record.release:
@@ -133,7 +133,7 @@ class Models:
 
         Raises BadRequest if it is read-only or public, or another model uses it.
         """
-        record = self.own(user_id, model_id)
+        record = self.owned_record(user_id, model_id)
         for field in ("read_only", "public"):
             if getattr(record, field):
                 raise BadRequest(f"model {record.name!r} has {field} set; set {field} to false first")

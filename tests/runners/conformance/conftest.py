@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runners.protocol import Command, Ended, RunIdentity, Runner, RunRequest
+from runners.protocol import Command, RunEnd, RunIdentity, Runner, RunRequest
 from tests.runners.conformance.kinds import ENGINES, NAMES, Make, maker
 from tests.runners.conformance.waiting import within
 
@@ -38,10 +38,10 @@ class Bench:
         self._started.append((identity, request))
         return identity
 
-    async def ended(self, identity: RunIdentity, request: RunRequest) -> Ended:
+    async def ended(self, identity: RunIdentity, request: RunRequest) -> RunEnd:
         return await within(self.runner.wait(identity, request))
 
-    async def run(self, request: RunRequest) -> Ended:
+    async def run(self, request: RunRequest) -> RunEnd:
         return await self.ended(await self.start(request), request)
 
     async def clear(self) -> None:

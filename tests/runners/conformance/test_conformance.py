@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from runners.native import Native
-from runners.protocol import Claim, Ended, RunIdentity, StartFailed
+from runners.protocol import Claim, RunEnd, RunIdentity, StartFailed
 from taod import masking
 from tests.runners.conformance.conftest import Bench
 from tests.runners.conformance.waiting import go, log_of, ready, within
@@ -164,7 +164,7 @@ async def test_an_attempt_starts_once_with_several_starters(bench: Bench) -> Non
     (failure,) = [start for start in starts if isinstance(start, BaseException)]
     assert isinstance(failure, StartFailed)
     assert "claimed by another starter" in str(failure)
-    assert await bench.ended(identities[0], request) == Ended(0)
+    assert await bench.ended(identities[0], request) == RunEnd(0)
     assert log_of(request).count("arguments: ") == 1
 
 

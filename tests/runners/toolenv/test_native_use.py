@@ -14,7 +14,7 @@ from runners.protocol import Command, DeviceGrant, RunRequest, StartFailed
 from runners.registry import RunnerRegistry
 from runners.toolenv.environments import PROGRESS, Environments, Progress
 from taod.catalogue import Catalogue
-from taod.catalogue.network import of
+from taod.catalogue.network import get_network
 from taod.catalogue.schema.tables import index
 from taod.config import Config, DockerConfig, NativeConfig, RunnerConfig
 from taod.errors import BadRequest, InvalidSpec
@@ -208,7 +208,7 @@ def test_a_model_is_of_the_release_of_the_tool_that_would_train_it(tools: Enviro
         (sweep_id,) = services.submission.post(user, "model", swept, [JobRun(["train"])])
         sweep = services.store.sweeps.get(sweep_id)
         assert sweep is not None and sweep.settings.metric == "val_mAP50"
-        assert {each.path for each in sweep.space} <= set(of("dino", "7.3").table("train").automl)
+        assert {each.path for each in sweep.space} <= set(get_network("dino", "7.3").table("train").automl)
         (planned,) = services.dry_run.plan(user, "model", after, [JobRun(["train"])])
         assert planned.release == "7.3" and planned.argv[2] == "-e" and len(planned.argv) == 4
         (job_id,) = services.submission.post(user, "model", after, [JobRun(["train"])])
@@ -250,7 +250,7 @@ def test_a_sweep_of_7_3_searches_the_parameters_and_ranges_of_7_3(tools: Environ
         assert job is not None and sweep is not None and (job.kind, job.release) == ("sweep", "7.3")
         lr = next(each for each in sweep.space if each.path == "train.optim.lr")
         assert (lr.low, lr.high, sweep.settings.metric, sweep.settings.epochs) == (1e-4, 1e-3, "val_acc_1", 2)
-        table = of("classification_pyt", "7.3").table("train")
+        table = get_network("classification_pyt", "7.3").table("train")
         assert {each.path for each in sweep.space} <= set(table.automl) | {"train.optim.lr"}
     finally:
         services.store.close()
@@ -258,7 +258,7 @@ def test_a_sweep_of_7_3_searches_the_parameters_and_ranges_of_7_3(tools: Environ
 
 @pytest.mark.parametrize("name", [name for name, entry in index("7.3").items() if entry.release == "7.3"])
 def test_every_network_of_7_3_can_be_created_and_planned(name: str, tools: Environments, tmp_path: Path) -> None:
-    network = of(name, "7.3")
+    network = get_network(name, "7.3")
     every = [ActionCheck(action, True) for action in network.actions]
     installed(tools, "7.3.0", entry=EntryPoint(network.program, every))
     services = _services(tools, tmp_path)

@@ -61,7 +61,7 @@ def overrides(facts: JobFacts) -> list[dict[str, str]]:
     return []
 
 
-def fill(spec: dict[str, Any], facts: JobFacts) -> None:
+def fill_sources(spec: dict[str, Any], facts: JobFacts) -> None:
     """Write the paths of the job's data into its specification; fields of missing datasets stay unset."""
     parts = facts.catalogued.file.sources
     network = _FILLS.get(facts.network)

@@ -45,9 +45,9 @@ def ocrnet(spec: Spec, facts: JobFacts) -> None:
     put_all(
         spec,
         {
-            "dataset.train_dataset_dir": [_words(train, "train", facts)] if train is not None else None,
+            "dataset.train_dataset_dir": [_character_list(train, "train", facts)] if train is not None else None,
             "dataset.train_gt_file": _word_list(train, "train", facts),
-            "dataset.val_dataset_dir": _words(facts.eval, "test", facts),
+            "dataset.val_dataset_dir": _character_list(facts.eval, "test", facts),
             "dataset.val_gt_file": _word_list(facts.eval, "test", facts),
             "dataset.character_list_file": at(owner, "character_list"),
         },
@@ -56,7 +56,7 @@ def ocrnet(spec: Spec, facts: JobFacts) -> None:
         put_all(
             spec,
             {
-                "evaluate.test_dataset_dir": _words(facts.eval, "test", facts),
+                "evaluate.test_dataset_dir": _character_list(facts.eval, "test", facts),
                 "evaluate.test_dataset_gt_file": _word_list(facts.eval, "test", facts),
             },
         )
@@ -64,7 +64,7 @@ def ocrnet(spec: Spec, facts: JobFacts) -> None:
         put_all(spec, {"inference.inference_dataset_dir": at(facts.eval or facts.inference, "test")})
 
 
-def _words(dataset: DatasetFacts | None, part: str, facts: JobFacts) -> str | None:
+def _character_list(dataset: DatasetFacts | None, part: str, facts: JobFacts) -> str | None:
     """The path that the tool reads for a part: its lmdb, or since 7.3 the images if the part was not converted."""
     return at(dataset, part if _reads_images(dataset, part, facts) else f"{part}/lmdb")
 
