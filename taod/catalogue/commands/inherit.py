@@ -83,7 +83,7 @@ def _teach(network: Network, spec: merge.Document, trained: merge.Document) -> N
     node = network.table("distill").node(_TEACHER) or _UNKNOWN
     default = merge.get(merge.default(network, "distill"), _TEACHER) or {}
     own = _set_by_user(merge.get(spec, _TEACHER) or {}, [default], node)
-    merge.put(spec, _TEACHER, merge.merge(_lay(default, trained.get(_MODEL) or {}, node), own, node))
+    merge.put(spec, _TEACHER, merge.merge(_overlay(default, trained.get(_MODEL) or {}, node), own, node))
 
 
 _QUANTIZED = "is_quantized"
