@@ -16,6 +16,7 @@ DONE, FAILED, USAGE, NO_DAEMON = 0, 1, 2, 3
 COMMANDS = {
     "serve": ("taod.cli.commands.serve", "serve", "Serve the API until Ctrl-C; runs outlive the daemon."),
     "stop": ("taod.cli.commands.stop", "stop", "Stop the daemon; runs continue."),
+    "service": ("taod.cli.commands.service", "service", "The daemon as a systemd service: install, status, remove."),
     "tui": ("taod.cli.commands.tui", "tui", "Open the dashboard of a running daemon."),
     "quickstart": (
         "taod.cli.commands.quickstart",

@@ -12,7 +12,9 @@ from taod.config import ServerConfig
 OTHER = "951fb45c-f82d-4e86-b288-af11c19b5959"
 
 
-@pytest.mark.parametrize("path", ["/api/v1", "/api/v1/devices", "/api/v1/networks", "/metrics", "/nowhere", "/"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1", "/api/v1/devices", "/api/v1/networks", "/metrics", "/nowhere", "/index.html"]
+)
 async def test_without_a_token_nothing_is_reported(server, path) -> None:
     answer = await server.client.get(path, headers={"Authorization": ""})
     assert answer.status_code == 401
@@ -35,7 +37,7 @@ async def test_health_needs_no_token(server, path) -> None:
 
 OPEN = {
     "/api/v1/health", "/api/v1/health/liveness", "/api/v1/health/readiness", "/api/v1/login/{key}",
-    "/openapi.json", "/openapi.yaml", "/redoc", "/swagger",
+    "/", "/openapi.json", "/openapi.yaml", "/redoc", "/swagger",
 }  # fmt: skip
 """All that there is without a token."""
 
@@ -52,7 +54,7 @@ async def test_no_other_route_is_answered_without_a_token(server) -> None:
     assert found == OPEN
 
 
-@pytest.mark.parametrize("path", ["/openapi.json", "/openapi.yaml", "/redoc", "/swagger"])
+@pytest.mark.parametrize("path", ["/", "/openapi.json", "/openapi.yaml", "/redoc", "/swagger"])
 async def test_the_documentation_is_open_and_says_nothing_of_this_machine(server, path) -> None:
     answer = await server.client.get(path, headers={"Authorization": ""})
     assert answer.status_code == 200

@@ -87,6 +87,13 @@ async def test_every_reference_in_the_document_leads_somewhere(server) -> None:
         assert last in document[components][kind], name
 
 
+async def test_a_browser_at_the_address_gets_a_page_with_the_next_steps(server) -> None:
+    answer = await server.client.get("/", headers={"Authorization": "", "Accept": "text/html"})
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    for words in ("TAO Toolkit API", "taod tui", 'href="/swagger"', 'href="/openapi.json"', "Authorization: Bearer"):
+        assert words in answer.text
+
+
 async def test_the_page_needs_no_network(server) -> None:
     for path in ("/redoc", "/swagger"):
         answer = await server.client.get(path, headers={"Authorization": ""})

@@ -17,7 +17,7 @@ from taod.errors import Forbidden, TaodError, Unauthorized
 from taod.services.users import Users
 
 OPEN_PREFIXES = ("/api/v1/login/", "/api/v1/health/")
-OPEN_PATHS = frozenset({"/api/v1/health", "/openapi.json", "/openapi.yaml", "/redoc", "/swagger"})
+OPEN_PATHS = frozenset({"/", "/api/v1/health", "/openapi.json", "/openapi.yaml", "/redoc", "/swagger"})
 """Accessible without a token: health, login, and the documentation, which has no data of this machine."""
 WILDCARDS = frozenset({"0.0.0.0", "::"})
 UNROUTED_METHOD: Final = "TRACE"

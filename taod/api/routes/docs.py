@@ -1,4 +1,4 @@
-"""Endpoints of the documentation: the OpenAPI document, and an HTML page without scripts and network access."""
+"""Endpoints of the documentation: the OpenAPI document, and HTML pages without scripts and network access."""
 
 from __future__ import annotations
 
@@ -19,12 +19,27 @@ pre { background: #8882; padding: .6rem; overflow: auto; }
 :root { color-scheme: light dark; } table { border-collapse: collapse; } td { padding: .1rem .8rem .1rem 0; }
 """
 
+_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+
+FRONT = f"""<!doctype html><html lang=en><meta charset=utf-8><title>taod</title><style>{_STYLE}</style>
+<h1>taod</h1>
+<p>This address serves the TAO Toolkit API of one workstation: datasets, models, and jobs on its GPUs.</p>
+<p>On that machine, <code>taod tui</code> opens the dashboard, and <code>taod --help</code> lists the commands.
+From another one: <code>taod tui --url ADDRESS --token KEY</code>, with a key of <code>taod user add NAME</code>.</p>
+<p>The API: <a href="/swagger">operations and schemas</a>, <a href="/openapi.json">OpenAPI as JSON</a>,
+<a href="/openapi.yaml">as YAML</a>. Its requests need a token, <code>Authorization: Bearer TOKEN</code>.</p>
+"""
+
 
 class DocsController(Controller):
     """The documentation. It is equal on every machine and needs no token, which a browser could not send."""
 
     path = "/"
     include_in_schema = False
+
+    @get("/")
+    async def front(self) -> Response[bytes]:
+        return Response(FRONT.encode(), media_type="text/html", headers=_HEADERS)
 
     @get("/openapi.json")
     async def as_json(self) -> Response[bytes]:
@@ -39,8 +54,7 @@ class DocsController(Controller):
 
     @get(["/redoc", "/swagger"])
     async def as_page(self) -> Response[bytes]:
-        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return Response(page(document()).encode(), media_type="text/html", headers=headers)
+        return Response(page(document()).encode(), media_type="text/html", headers=_HEADERS)
 
 
 @cache

@@ -6,7 +6,6 @@ import asyncio
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -18,7 +17,7 @@ import rich_click as click
 from rich.table import Table
 
 from taod.catalogue.schema.merge import merge
-from taod.cli.support import sample_dataset
+from taod.cli.support import background, sample_dataset
 from taod.cli.support.output import console as make_console
 from taod.cli.support.progress import watch
 from taod.client import AsyncClient
@@ -64,44 +63,20 @@ def quickstart(keep: bool, epochs: int) -> None:
     console.print(f"Done in {time.monotonic() - started:.0f} s.")
     if keep:
         console.print("\nThe daemon keeps running. To see it, and to stop it:", highlight=False)
-        console.print(f"  {_taod()} tui --root {root}\n  {_taod()} stop --root {root}", style="bold", highlight=False)
+        taod = background.program()
+        console.print(f"  {taod} tui --root {root}\n  {taod} stop --root {root}", style="bold", highlight=False)
     else:
         _stop_daemon(daemon)
         shutil.rmtree(root)
         console.print(f"Daemon stopped, {root} removed; --keep leaves both for `taod tui`.", style="dim")
 
 
-def _taod() -> str:
-    """The command by which the user can call taod from this folder."""
-    path = Path(sys.argv[0])
-    return "taod" if shutil.which("taod") or path.name != "taod" else str(path)
-
-
 def _start_daemon(root: Path) -> subprocess.Popen[str]:
-    """Start `taod serve` on a free loopback port, in a session of its own, and print its line.
-
-    Raises QuickstartFailed with its standard error if it does not start.
-    """
-    errors = root / "serve.err"
-    command = [sys.executable, "-m", "taod", "serve", "--root", str(root), "--port", "0"]
-    with errors.open("w", encoding="utf-8") as stderr:
-        daemon = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            stdin=subprocess.DEVNULL,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        )
-    assert daemon.stdout is not None
-    line = daemon.stdout.readline().strip()
-    daemon.stdout.close()
-    if not line:
-        daemon.wait(TIMEOUT_S)
-        raise QuickstartFailed(
-            f"the daemon did not start: {errors.read_text(encoding='utf-8', errors='replace').strip()}"
-        )
+    """Start a daemon on a free loopback port, and print its line. Raises QuickstartFailed."""
+    try:
+        daemon, line = background.start("--root", str(root), "--port", "0")
+    except background.NotStarted as error:
+        raise QuickstartFailed(f"the daemon did not start: {error}") from error
     console.print(line, style="green", highlight=False)
     return daemon
 

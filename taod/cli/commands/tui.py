@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from pathlib import Path
 from typing import Literal
 
 import rich_click as click
 
+from taod.cli.support import background
 from taod.cli.support.options import configured, daemon_options
+from taod.client.errors import NoDaemon
 from taod.client.find import find, serving
 
 
@@ -36,7 +39,15 @@ def tui(
     gc.disable()  # Objects loaded at startup stay alive.
     folder = None if url else configured(root=root).root
     # The dashboard itself reports a daemon that runs but does not answer, and waits for it.
-    info = serving(folder) if folder is not None and not web else find(folder, url, token)
+    try:
+        info = serving(folder) if folder is not None and not web else find(folder, url, token)
+    except NoDaemon as error:
+        if folder is None or not sys.stdin.isatty():
+            raise
+        click.echo(f"taod: {error}", err=True)
+        click.confirm("Start a daemon in the background?", default=True, abort=True, err=True)
+        click.echo(background.start("--root", str(folder))[1])
+        info = serving(folder)
     if web:
         from tui.web import serve
 
