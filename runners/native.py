@@ -159,7 +159,7 @@ class Native(LocalRunner):
         program = _which(entry, map(str, self._folders), release, deployed=deployed)
         if program is not None:
             return _Executable(program)
-        versions = releases.prefixes(release)
+        versions = releases.prefixes(release, entry)
         tool = self._tools.find(entry, subtask, releases=versions) if self._tools is not None else None
         if tool is not None and (tool.package == DEPLOY_TOOLS) == deployed:
             return _Executable(f"{tool.path}/bin/{entry}", tool)
@@ -207,7 +207,7 @@ def _label(found: _Executable, entry: str) -> str:
 def _release(program: str, entry: str) -> str | None:
     """The release of an executable: of its distribution, or 5.0 if that is unknown."""
     package = _package(program, entry)
-    return releases.BASE if package is None else releases.covering(package.rpartition(" ")[2])
+    return releases.BASE if package is None else releases.covering(package.rpartition(" ")[2], entry)
 
 
 def _package(program: str, entry: str) -> str | None:

@@ -73,8 +73,8 @@ class Docker:
         """Compares with the release that the rules, the image's labels or its tag name; without any it is 5.0."""
         image = self._config.images.get(kind_of(network, action), "")
         named = [rule.release for rule in rules.matching(self._config.rule, network, action) if rule.release]
-        version = named[-1] if named else self._version(image)
-        has = releases.covering(version)
+        version = named[-1] if named else self._version(image, network)
+        has = releases.covering(version, network)
         if has == release:
             return Verdict(True)
         if has is None:
@@ -90,13 +90,13 @@ class Docker:
             f"name an image of release {release} in runner.docker.images",
         )
 
-    def _version(self, image: str) -> str:
+    def _version(self, image: str, network: str) -> str:
         """The version that `RELEASE_LABEL` or the tag name, or `VERSION_LABEL` if it is one that taod knows."""
         labels = self._labels_of(image)
         if version := labels.get(RELEASE_LABEL) or releases.in_tag(image):
             return version
         inherited = labels.get(VERSION_LABEL, "")
-        return inherited if releases.covering(inherited) else releases.BASE
+        return inherited if releases.covering(inherited, network) else releases.BASE
 
     def _labels_of(self, image: str) -> dict[str, str]:
         """The labels of a local image; none while it is not here or no engine answers."""

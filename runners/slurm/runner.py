@@ -53,7 +53,7 @@ class Slurm:
     def can_release(self, network: str, action: str, release: str) -> Verdict:
         """Compares with `release` of taod.toml, else with the version in a name in `prefix`, else with 5.0."""
         version = scripts.release(self._config, network, action)
-        has = releases.covering(version)
+        has = releases.covering(version, network)
         if has == release:
             return Verdict(True)
         if has is None:

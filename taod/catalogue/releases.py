@@ -14,19 +14,30 @@ KNOWN = (BASE, NEWEST)
 """Oldest first."""
 _VERSIONS = {BASE: ((5, 0), (5, 1), (5, 2)), NEWEST: ((7, 3),)}
 """Release -> versions of the tools, major and minor, that take its command lines and specifications."""
+_OF_TF2 = {BASE: _VERSIONS[BASE], NEWEST: ((6, 0), (7, 3))}
+"""The same of the TF2 networks: their own tools end with 6.0, and those that deploy them have later ones."""
+TF2 = frozenset({"classification_tf2", "efficientdet_tf2"})
+"""Executables, and networks, of the TF2 tools."""
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.\d+)*")
 
 
-def covering(version: str) -> str | None:
-    """The known release that a version of the tools follows: `5.1.0` -> `5.0`; None for a version of no known one."""
+def covering(version: str, program: str = "") -> str | None:
+    """The known release that a version of the tools follows: `5.1.0` -> `5.0`; None for a version of no known one.
+
+    `program`: the executable, since the TF2 tools have versions of their own.
+    """
     found = _VERSION.match(version)
     number = (int(found[1]), int(found[2])) if found else None
-    return next((release for release in KNOWN if number in _VERSIONS[release]), None)
+    return next((release for release in KNOWN if number in _versions(program)[release]), None)
 
 
-def prefixes(release: str) -> tuple[str, ...]:
+def prefixes(release: str, program: str = "") -> tuple[str, ...]:
     """The beginnings of the versions that a release covers: `("5.0", "5.1", "5.2")`."""
-    return tuple(f"{major}.{minor}" for major, minor in _VERSIONS[release])
+    return tuple(f"{major}.{minor}" for major, minor in _versions(program)[release])
+
+
+def _versions(program: str) -> dict[str, tuple[tuple[int, int], ...]]:
+    return _OF_TF2 if program in TF2 else _VERSIONS
 
 
 def pattern() -> str:

@@ -52,7 +52,7 @@ class NetworkArch(StrEnum):
 
 _OF_IMAGES = ("object_detection", "instance_segmentation", "semantic_segmentation")
 _WORKS_ON: dict[str, tuple[str, ...]] = dict.fromkeys(
-    ("annotations", "analytics", "augmentation", "auto_label"), _OF_IMAGES
+    ("annotations", "analytics", "augmentation", "auto_label", "image"), _OF_IMAGES
 )
 
 

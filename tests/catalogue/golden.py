@@ -170,7 +170,7 @@ class Stage:
 
     def _left(self, action: str) -> list[str]:
         name, image = self.network.name, self.network.image
-        if action in ("train", "distill", "retrain") and self.network.release != BASE:
+        if action in ("train", "distill", "retrain") and self.network.release != BASE and image == "tlt-pytorch":
             folder = "distill" if action == "distill" else "train"
             return [f"{folder}/model_epoch_010_step_00011.pth"]
         if action == "quantize":

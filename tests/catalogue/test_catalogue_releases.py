@@ -40,6 +40,13 @@ def test_which_release_covers_a_version(version: str, covered: str | None, neare
     assert (releases.covering(version), releases.nearest(version)) == (covered, nearest)
 
 
+def test_the_tf2_tools_have_versions_of_their_own() -> None:
+    found = [(version, releases.covering(version, "classification_tf2")) for version in ("5.0.0", "6.0.0", "7.3.0")]
+    assert found == [("5.0.0", "5.0"), ("6.0.0", "7.3"), ("7.3.0", "7.3")]
+    assert releases.prefixes("7.3", "efficientdet_tf2") == ("6.0", "7.3")
+    assert releases.prefixes("7.3", "dino") == ("7.3",)
+
+
 @pytest.mark.parametrize(
     ("image", "version"),
     [
@@ -55,7 +62,7 @@ def test_the_version_in_an_image_tag(image: str, version: str | None) -> None:
 
 
 def test_a_network_that_a_release_does_not_list_keeps_its_earlier_facts() -> None:
-    for name in ("detectnet_v2", "unet", "classification_tf1", "annotations"):
+    for name in ("detectnet_v2", "unet", "classification_tf1"):
         of_both = [network.get_network(name, release) for release in releases.KNOWN]
         assert [each.release for each in of_both] == ["5.0", "5.0"]
         assert of_both[0].file == of_both[1].file
@@ -66,6 +73,7 @@ def test_the_list_of_5_0_has_no_network_of_a_later_release() -> None:
     assert new == {
         "centerpose",
         "grounding_dino",
+        "image",
         "mae",
         "mask2former",
         "mask_grounding_dino",
@@ -373,12 +381,18 @@ def _made(name: str, action: str, folder: Path, format_: str) -> Any:
 _MODULES = {"visual_changenet_classify": "visual_changenet", "visual_changenet_segment": "visual_changenet"}
 
 
-@pytest.mark.parametrize("package", ["nvidia_tao_core", "nvidia_tao_pytorch"])
+OWN_PACKAGES = {"tao-ds": "nvidia_tao_ds", "tlt-pytorch": "nvidia_tao_pytorch", "tlt-tf2": "nvidia_tao_core"}
+"""Kind of image -> the package of its tools, whose configuration the tools themselves use."""
+
+
+@pytest.mark.parametrize("package", ["nvidia_tao_core", "own"])
 @pytest.mark.parametrize(("name", "action"), ACTIONS)
 def test_the_structured_configuration_accepts_every_specification(
     name: str, action: str, package: str, tmp_path: Path
 ) -> None:
     """What the tool itself does with the file: merge it into its configuration, which rejects unknown fields."""
+    if package == "own":
+        package = OWN_PACKAGES[index("7.3")[name].image]
     omega: Any = pytest.importorskip("omegaconf", reason="omegaconf is not installed")
     pytest.importorskip(package, reason=f"{package} 7.3.0 is not installed")
     module = importlib.import_module(f"{package}.config.{_MODULES.get(name, name)}.default_config")

@@ -41,8 +41,9 @@ def by_kind() -> str:
 
 
 def by_action() -> str:
-    """A row for each network of the last release, a column for each action."""
-    found = [(name, actions) for name, release, actions in _networks() if release == KNOWN[-1]]
+    """A row for each PyTorch network of the last release, a column for each action."""
+    pytorch = {name for name, entry in index(KNOWN[-1]).items() if entry.image == "tlt-pytorch"}
+    found = [(name, actions) for name, release, actions in _networks() if release == KNOWN[-1] and name in pytorch]
     columns = [action for action in _ORDER if any(action in actions for _, actions in found)]
     rows = ["| network | " + " | ".join(columns) + " |", "|" + "---|" * (len(columns) + 1)]
     for name, actions in found:

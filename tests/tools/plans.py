@@ -338,7 +338,7 @@ PLANS = {
         ("instance_segmentation", "coco"),
         tiny_data.instances,
         {
-            "model": {"arch": "vit-deit-tiny/16", "mask_head_num_convs": 4},
+            "model": {"arch": "vit-deit-small/16", "mask_head_num_convs": 4},
             "dataset": {"min_obj_size": 16, "crop_size": 128, "num_workers_per_gpu": 1},
             "train": {"batch_size": 2, "use_amp": False, "warmup_epochs": 0},
         },

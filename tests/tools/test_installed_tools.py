@@ -68,6 +68,18 @@ def pytorch() -> Environment:
     return install("pytorch")
 
 
+@pytest.fixture(scope="module")
+def data_services() -> Environment:
+    """The newest data services with the CPU layer."""
+    return install("data-services")
+
+
+@pytest.fixture(scope="module")
+def tf2() -> Environment:
+    """The newest TF2 tools with the CPU layer."""
+    return install("tf2")
+
+
 def install(tool: str) -> Environment:
     """Skips where it was not chosen, or this machine has no Python of the right version."""
     if tool not in CHOSEN:

@@ -22,11 +22,11 @@ from taod.types.model import ModelCreate
 from taod.types.state import State
 from taod.types.tool import Environment
 from tests.e2e.journey import Daemon, at_epoch, ended, until
-from tests.tools import text_models
+from tests.tools import text_models, tiny_data
 from tests.tools.plans import PLANS, Plan
-from tests.tools.test_installed_tools import HOUR_S, ROOT, pytorch
+from tests.tools.test_installed_tools import HOUR_S, ROOT, data_services, pytorch, tf2
 
-__all__ = ["pytorch"]
+__all__ = ["data_services", "pytorch", "tf2"]
 pytestmark = [
     pytest.mark.tools,
     pytest.mark.slow,
@@ -185,6 +185,60 @@ async def test_a_network_trains_and_goes_through_its_actions(served: Daemon, net
         assert plan.kpis <= found, found
         assert files(trained, "*epoch*.pth")
         await all_actions(client, model, train, plan)
+
+
+SERVICES = {
+    ("annotations", "convert", "kitti"): "*.json",
+    ("annotations", "convert", "odvg"): "*.json",
+    ("analytics", "validate", "coco"): "*",
+    ("analytics", "analyze", "coco"): "*",
+    ("image", "validate", "coco"): "*.jpg",
+}
+"""(Service, action, format of its dataset) -> files that it leaves."""
+WRITERS = {"kitti": tiny_data.kitti, "coco": tiny_data.objects, "odvg": tiny_data.phrases}
+
+
+@pytest.mark.parametrize(("service", "action", "format_"), SERVICES)
+async def test_a_data_service(
+    served: Daemon, service: str, action: str, format_: str, data_services: Environment, tmp_path: Path
+) -> None:
+    WRITERS[format_](tmp_path / "data")
+    async with served.client() as client:
+        dataset = await uploaded(client, service, "object_detection", format_, tmp_path / "data")
+        made = await client.models.create(ModelCreate(network_arch=service, inference_dataset=dataset, release="7.3"))
+        (job,) = await client.jobs.run("model", made.id, JobRun([action]))
+        detail = await done(client, job)
+    assert "nvidia-tao-ds 7.3.0" in str(detail.process and detail.process.environment)
+    assert [path for path in files(detail, SERVICES[service, action, format_]) if path.name != "status.json"]
+
+
+async def test_a_network_of_the_tf2_tools(served: Daemon, tf2: Environment, tmp_path: Path) -> None:
+    tiny_data.shapes(tmp_path / "data")
+    spec = {
+        "model": {"backbone": "efficientnet-b0", "input_width": 64, "input_height": 64},
+        "dataset": {"num_classes": 2},
+        "train": {"num_epochs": 2, "batch_size_per_gpu": 4, "n_workers": 1},
+        "data_format": "channels_last",
+    }
+    async with served.client() as client:
+        data = await uploaded(client, "tf2", "image_classification", "default", tmp_path / "data")
+        made = await client.models.create(
+            ModelCreate(
+                network_arch="classification_tf2",
+                train_datasets=[data],
+                eval_dataset=data,
+                inference_dataset=data,
+                release="7.3",
+            )
+        )
+        await client.specs.save("model", made.id, "train", spec)
+        (train,) = await client.jobs.run("model", made.id, JobRun(["train"]))
+        trained = await done(client, train)
+        assert "nvidia-tao-tf2 6.0.0" in str(trained.process and trained.process.environment)
+        assert {"val_accuracy", "val_loss"} <= {kpi.metric for kpi in trained.job.result.kpi}
+        assert files(trained, "*.tlt")
+        (evaluate,) = await client.jobs.run("model", made.id, JobRun(["evaluate"], job=train))
+        assert (await done(client, evaluate)).job.result.kpi
 
 
 async def test_two_networks_train_side_by_side(served: Daemon, tmp_path: Path) -> None:

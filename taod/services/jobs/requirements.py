@@ -14,7 +14,7 @@ from taod.errors import BadRequest
 MULTI_GPU_ACTIONS = frozenset({"train", "distill", "retrain", "finetune"})
 TRAINED_ON_DATA = frozenset({"train", "distill", "retrain"})
 EVALUATIONS = frozenset({"evaluate", "inference", "inference_seq", "inference_trt", "confmat"})
-DATA_SERVICES = frozenset({"annotations", "analytics", "augmentation", "auto_label"})
+DATA_SERVICES = frozenset({"annotations", "analytics", "augmentation", "auto_label", "image"})
 OWN_LAYOUT = frozenset(
     {
         "action_recognition",

@@ -29,7 +29,7 @@ from taod.types.dataset import DatasetType
 from taod.types.job import Job, Result
 from taod.types.model import Model, ModelCreate, ModelPatch
 
-NO_AUTOML = frozenset({"mal", "annotations", "analytics", "augmentation", "auto_label"})
+NO_AUTOML = frozenset({"mal", "annotations", "analytics", "augmentation", "auto_label", "image"})
 _LISTS = ("automl_add_hyperparameters", "automl_remove_hyperparameters")
 _CONVERTED = ("jobs", "actions", "encryption_key", "network_arch", "dataset_type")
 _COPIED = tuple(name for name in Model.__struct_fields__ if name not in _CONVERTED)

@@ -27,6 +27,7 @@ _FILLS: dict[str, Fill] = {
     "faster_rcnn": detection.tfrecords_single_validation,
     "fpenet": video.fpenet,
     "grounding_dino": detection.grounding,
+    "image": services.image,
     "lprnet": language.lprnet,
     "mal": segmentation.mal,
     "mask2former": segmentation.mask2former,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from taod.catalogue.commands.inputs import JobFacts
 from taod.catalogue.commands.sources.common import Spec, at, put_all
+from taod.catalogue.releases import BASE
 from taod.catalogue.schema.merge import get, put
+from taod.errors import BadRequest
 
 _LABELS = {"COCO": "annotations.json", "UNET": "masks"}
 """Where a format has its labels; the others have them in labels/."""
@@ -12,6 +14,8 @@ _LABELS = {"COCO": "annotations.json", "UNET": "masks"}
 
 _FORMATS = {"coco": "COCO", "kitti": "KITTI", "pascal_voc": "PASCAL_VOC", "unet": "UNET"}
 """The services' name of a dataset's format."""
+_LATER_FORMATS = {"coco": "COCO", "kitti": "KITTI", "odvg": "ODVG"}
+"""The same since release 7.3."""
 
 
 def _own_format(spec: Spec, facts: JobFacts, path: str) -> str:
@@ -20,7 +24,13 @@ def _own_format(spec: Spec, facts: JobFacts, path: str) -> str:
     The format of the data always replaces the published default, with which the tool would find no labels.
     """
     given = str(get(spec, path, "COCO"))
-    own = _FORMATS.get(facts.inference.format) if facts.inference else None
+    known = _FORMATS if facts.release == BASE else _LATER_FORMATS
+    own = known.get(facts.inference.format) if facts.inference else None
+    if facts.inference is not None and own is None and facts.inference.format in _FORMATS:
+        raise BadRequest(
+            f"{facts.network} of release {facts.release} reads no {facts.inference.format} data; "
+            f"use a dataset of format {', '.join(known)}"
+        )
     if own is None or own == given.upper():
         return given.upper()
     put(spec, path, own.lower() if given.islower() else own)
@@ -38,6 +48,14 @@ def annotation_conversion(spec: Spec, facts: JobFacts) -> None:
         put(spec, "data.output_format", "KITTI" if given == "COCO" else "COCO")
     if given == "COCO":
         put_all(spec, {"coco.ann_file": at(facts.inference, "annotations.json")})
+    elif given == "ODVG":
+        put_all(
+            spec,
+            {
+                "odvg.ann_file": at(facts.inference, "annotations_odvg.jsonl"),
+                "odvg.labelmap_file": at(facts.inference, "annotations_odvg_labelmap.json"),
+            },
+        )
     elif given == "UNET":  # a group that the published tool does not have; the embedded engine reads it
         put_all(spec, {"unet.image_dir": at(facts.inference, "images"), "unet.mask_dir": at(facts.inference, "masks")})
     else:
@@ -62,10 +80,19 @@ def _labels(spec: Spec, facts: JobFacts, given: str) -> None:
 
 
 def auto_label(spec: Spec, facts: JobFacts) -> None:
+    group = "inference" if facts.release == BASE else "mal.inference"
     put_all(
         spec,
         {
-            "inference.img_dir": at(facts.inference, "images"),
-            "inference.ann_path": at(facts.inference, "annotations.json"),
+            f"{group}.img_dir": at(facts.inference, "images"),
+            f"{group}.ann_path": at(facts.inference, "annotations.json"),
         },
     )
+    if facts.release != BASE:
+        put_all(spec, {"grounding_dino.dataset.image_dir": at(facts.inference, "images")})
+
+
+def image(spec: Spec, facts: JobFacts) -> None:
+    """Intact images are copied into the results; `in_place` would move damaged ones out of the dataset."""
+    put(spec, "in_place", False)
+    put_all(spec, {"data.image_dir": at(facts.inference, "images")})
