@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -19,8 +20,11 @@ from runners.toolenv.interpreters import search
 from runners.toolenv.spec import ToolSpecs
 from taod.errors import BadRequest
 from taod.types.tool import Environment, ToolState
+from tests.tools import text_models
 
 ROOT = os.environ.get("TAOD_TOOLS_ROOT", "")
+CACHE = Path(ROOT) / "cache"
+"""Where runs of the daemons find tokenizers."""
 CHOSEN = os.environ.get("TAOD_TOOLS", "pytorch data-services tf2").replace(",", " ").split()
 HOUR_S = 3600
 pytestmark = [
@@ -64,8 +68,15 @@ def installed(request: pytest.FixtureRequest) -> Environment:
 
 @pytest.fixture(scope="module")
 def pytorch() -> Environment:
-    """The newest PyTorch tools with the CPU layer."""
-    return install("pytorch")
+    """The newest PyTorch tools with the CPU layer, checked again with the tokenizer that oneformer imports."""
+    made = install("pytorch")
+    text_models.make(Path(made.path) / "bin/python", CACHE)
+    if not any(entry.name == "oneformer" and entry.offers("train") for entry in made.entry_points):
+        found = {"HF_HOME": str(CACHE / "huggingface"), "HF_HUB_OFFLINE": "1"}
+        done = taod("tools", "check", made.name, "--json", environ=found)
+        assert done.returncode == 0, done.stderr[-4000:]
+        made = msgspec.json.decode(done.stdout, type=Environment)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +106,8 @@ def install(tool: str) -> Environment:
     return msgspec.json.decode(done.stdout, type=Environment)
 
 
-def taod(*words: str) -> subprocess.CompletedProcess[str]:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("TAOD_")}
+def taod(*words: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("TAOD_")} | dict(environ or {})
     program = "import sys; from taod.cli.main import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", program, *words, "--root", ROOT]
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)

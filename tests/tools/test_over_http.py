@@ -24,7 +24,7 @@ from taod.types.tool import Environment
 from tests.e2e.journey import Daemon, at_epoch, ended, until
 from tests.tools import text_models, tiny_data
 from tests.tools.plans import PLANS, Plan
-from tests.tools.test_installed_tools import HOUR_S, ROOT, data_services, pytorch, tf2
+from tests.tools.test_installed_tools import CACHE, HOUR_S, ROOT, data_services, pytorch, tf2
 
 __all__ = ["data_services", "pytorch", "tf2"]
 pytestmark = [
@@ -62,11 +62,10 @@ def each(networks: Iterable[str]) -> list[Any]:
 async def served(pytorch: Environment, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Daemon]:
     """A daemon with two CPU slots that finds the installed tools and no others."""
     folder = tmp_path_factory.mktemp("served")
-    tools, cache = Path(pytorch.path).parent, folder / "cache"
-    text_models.make(Path(pytorch.path) / "bin/python", cache)
+    tools = Path(pytorch.path).parent
     (folder / "taod.toml").write_text(
         f'[tools]\nfolder = "{tools}"\n[devices]\ngpus = false\ncpu_slots = 2\n'
-        f'[runner]\norder = ["native"]\ncache = "{cache}"\n[runner.environment]\nHF_HUB_OFFLINE = "1"\n'
+        f'[runner]\norder = ["native"]\ncache = "{CACHE}"\n[runner.environment]\nHF_HUB_OFFLINE = "1"\n'
     )
     daemon = Daemon(folder / "root").start()
     yield daemon
@@ -106,7 +105,7 @@ async def uploaded(client: AsyncClient, name: str, type_: str, format_: str, dat
     return dataset
 
 
-async def prepared(served: Daemon, client: AsyncClient, network: str, folder: Path, epochs: int, **more: Any) -> str:
+async def prepared(client: AsyncClient, network: str, folder: Path, epochs: int, **more: Any) -> str:
     """The id of a model of the network with its data and the specification of its training."""
     plan = PLANS[network]
     plan.write(folder / "data")
@@ -117,14 +116,14 @@ async def prepared(served: Daemon, client: AsyncClient, network: str, folder: Pa
         ModelCreate(network_arch=network, train_datasets=[train], eval_dataset=others, inference_dataset=others, **more)
     )
     assert made.release == "7.3"
-    await client.specs.save("model", made.id, "train", _spec(served, plan, epochs))
+    await client.specs.save("model", made.id, "train", _spec(plan, epochs))
     return made.id
 
 
-def _spec(served: Daemon, plan: Plan, epochs: int) -> dict[str, Any]:
+def _spec(plan: Plan, epochs: int) -> dict[str, Any]:
     spec = plan.spec | {"train": plan.spec.get("train", {}) | {"num_epochs": epochs}}
     if plan.needs == text_models.BERT:
-        encoder = str(served.root.parent / "cache" / text_models.BERT)
+        encoder = str(CACHE / text_models.BERT)
         spec |= {"model": plan.spec["model"] | {"text_encoder_type": encoder}}
     return spec
 
@@ -152,7 +151,7 @@ async def test_a_network_trains_pauses_resumes_and_goes_through_its_actions(
 ) -> None:
     plan = PLANS[network]
     async with served.client() as client:
-        model = await prepared(served, client, network, tmp_path, EPOCHS)
+        model = await prepared(client, network, tmp_path, EPOCHS)
         (train,) = await client.jobs.run("model", model, JobRun(["train"]))
         running = await job_at(client, train, at_epoch(1))
         assert running.job.state is State.RUNNING, running.job.reason
@@ -178,7 +177,7 @@ async def test_a_network_trains_pauses_resumes_and_goes_through_its_actions(
 async def test_a_network_trains_and_goes_through_its_actions(served: Daemon, network: str, tmp_path: Path) -> None:
     plan = PLANS[network]
     async with served.client() as client:
-        model = await prepared(served, client, network, tmp_path, 1)
+        model = await prepared(client, network, tmp_path, 1)
         (train,) = await client.jobs.run("model", model, JobRun(["train"]))
         trained = await done(client, train)
         found = {kpi.metric for kpi in trained.job.result.kpi}
@@ -243,7 +242,7 @@ async def test_a_network_of_the_tf2_tools(served: Daemon, tf2: Environment, tmp_
 
 async def test_two_networks_train_side_by_side(served: Daemon, tmp_path: Path) -> None:
     async with served.client() as client:
-        models = [await prepared(served, client, name, tmp_path / name, 1) for name in SIDE_BY_SIDE]
+        models = [await prepared(client, name, tmp_path / name, 1) for name in SIDE_BY_SIDE]
         jobs = [(await client.jobs.run("model", model, JobRun(["train"])))[0] for model in models]
         await asyncio.gather(*(job_at(client, job, at_epoch(1)) for job in jobs))
         details = [await done(client, job) for job in jobs]
@@ -254,7 +253,7 @@ async def test_a_sweep_of_four_trials_finds_a_best_one(served: Daemon, tmp_path:
     async with served.client() as client:
         more = {"automl_enabled": True, "automl_algorithm": "Bayesian", "automl_max_recommendations": TRIALS}
         model = await prepared(
-            served, client, "pose_classification", tmp_path, 1, automl_add_hyperparameters=["train.optim.lr"], **more
+            client, "pose_classification", tmp_path, 1, automl_add_hyperparameters=["train.optim.lr"], **more
         )
         (job,) = await client.jobs.run("model", model, JobRun(["train"]))
         sweep = await client.sweeps.get(await done(client, job))

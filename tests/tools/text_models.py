@@ -17,7 +17,9 @@ CLIP_NAME = "openai/clip-vit-base-patch32"
 
 
 def make(python: Path, folder: Path) -> None:
-    """Create both in `folder`: a BERT with its vocabulary, and CLIP's tokenizer."""
+    """Create both in `folder`, unless an earlier run has: a BERT with its vocabulary, and CLIP's tokenizer."""
+    if (folder / BERT / "config.json").exists() and (folder / "huggingface").exists():
+        return
     done = subprocess.run([python, __file__, folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
 
