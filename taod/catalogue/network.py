@@ -16,6 +16,7 @@ from taod.catalogue.schema.tables import (
     pretrained,
     table,
 )
+from taod.types.metric_direction import lower_is_better
 
 # A conversion reads one format: KITTI label files, or one annotations.json.
 _NEEDS_FORMAT = {
@@ -136,10 +137,10 @@ class Network:
         return self._entry.metric_direction
 
     def minimises(self, metric: str) -> bool:
-        """Whether lower values are better: the main metric by its direction, else any loss, cost or error."""
+        """Whether lower values are better: the main metric by its direction, others by their name."""
         if metric == self._entry.metric:
             return self._entry.metric_direction == "minimise"
-        return any(word in metric.lower() for word in ("loss", "cost", "error"))
+        return lower_is_better(metric)
 
     @property
     def checkpoint_separator(self) -> str:

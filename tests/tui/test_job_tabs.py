@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from taod.client.comparison import MISSING, differences
 from taod.types.event import StatusUpdate
 from taod.types.job import Artifact, Categorical, CategoryValue, Result
 from tests.tui.test_dashboard import select, text
@@ -18,8 +19,7 @@ from tui.image_widget import ImageWidget
 from tui.job.classes import chosen_classes, class_head, class_table
 from tui.job.files import FilesPane, listed
 from tui.job.preview import preview
-from tui.job.spec import SpecPane, differences
-from tui.spec.fields import MISSING
+from tui.job.spec import SpecPane
 
 pytestmark = pytest.mark.slow(seconds=2)
 
@@ -101,7 +101,7 @@ async def test_an_image_is_drawn_in_the_terminal(dashboard: Dashboard, busy: Any
 def test_differences_are_listed_by_path() -> None:
     one = {"a": {"b": 1, "c": [1]}, "d": "x"}
     other = {"a": {"b": 2, "c": [1]}, "e": None}
-    assert differences(one, other) == [("a.b", 1, 2), ("d", "x", MISSING), ("e", MISSING, None)]
+    assert differences(one, other) == [("a.b", [1, 2]), ("d", ["x", MISSING]), ("e", [MISSING, None])]
 
 
 def test_files_are_previewed_by_their_kind() -> None:

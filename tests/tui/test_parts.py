@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from taod.client.curves import Curves
 from taod.types.device import DeviceLease
 from taod.types.job import Graphical, Result
 from taod.types.reason import Reason, ReasonCode
@@ -15,7 +16,6 @@ from taod.types.state import State, Status
 from tui import format
 from tui.devices.row import line
 from tui.header import counted
-from tui.job.curves import Curves
 from tui.job.lines import LogLines
 from tui.job.log import paint
 from tui.job.tree import tree

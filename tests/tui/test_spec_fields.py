@@ -9,7 +9,8 @@ import pytest
 from taod.catalogue import Catalogue
 from taod.catalogue.schema.json_schema import schema
 from taod.catalogue.schema.validate import check
-from tui.spec.fields import MISSING, Draft, Field, InvalidValue, at, fields, written
+from taod.client.comparison import MISSING
+from tui.spec.fields import Draft, Field, InvalidValue, at, fields, written
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

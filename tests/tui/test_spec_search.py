@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from taod.client.comparison import MISSING
 from tui.spec import search
-from tui.spec.fields import MISSING, Draft, Field, InvalidValue
+from tui.spec.fields import Draft, Field, InvalidValue
 from tui.spec.search import Search
 
 SCHEMA = {

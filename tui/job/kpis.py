@@ -14,11 +14,12 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from taod.client import AsyncClient, ClientError
+from taod.client.curves import Curves
 from taod.types.event import StatusUpdate
 from taod.types.job import Categorical, JobDetail, JobView
 from tui import format
 from tui.job.classes import chosen_classes, class_head, class_table
-from tui.job.curves import Curves, Line
+from tui.job.plot import Line
 from tui.lazy_plot import LazyPlot
 from tui.live import LiveNode, delivery
 from tui.refresher import Refresher

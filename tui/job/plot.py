@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from tui.job.curves import Line
 from tui.plot import Plot, rgb, ticks
 
 MOST_POINTS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One curve of a plot."""
+
+    name: str
+    epochs: list[int]
+    values: list[float]
+    colour: str
 
 
 class MetricPlot(Plot):

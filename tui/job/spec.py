@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from rich.console import RenderableType
@@ -15,36 +14,16 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from taod.client import AsyncClient, ClientError
+from taod.client.comparison import MISSING, Document, differences
 from taod.types.job import JobDetail, JobView
 from tui import format
 from tui.job.tree import tree
 from tui.live import LiveNode, delivery
-from tui.spec.fields import MISSING, written
+from tui.spec.fields import written
 from tui.theme import DIM, GREEN, ORANGE, SOFT, TEXT
 
-Document = Mapping[str, Any]
 MODES = ("tree", "yaml", "default", "marked")
 TITLES = {"tree": "specification", "yaml": "as YAML", "default": "against the default", "marked": "against {}"}
-
-
-def flat(document: Document, path: str = "") -> dict[str, Any]:
-    """Values by dotted path; groups are flattened, lists are not."""
-    values: dict[str, Any] = {}
-    for name, value in document.items():
-        at = f"{path}.{name}" if path else str(name)
-        if isinstance(value, Mapping) and value:
-            values |= flat(value, at)
-        else:
-            values[at] = value
-    return values
-
-
-def differences(one: Document, other: Document) -> list[tuple[str, Any, Any]]:
-    """Path and both values of each parameter that differs; MISSING for an absent value."""
-    here, there = flat(one), flat(other)
-    paths = [*here, *(path for path in there if path not in here)]
-    pairs = ((path, here.get(path, MISSING), there.get(path, MISSING)) for path in paths)
-    return [(path, mine, theirs) for path, mine, theirs in pairs if mine != theirs]
 
 
 def compared(one: Document, other: Document, name: str) -> RenderableType:
@@ -55,7 +34,7 @@ def compared(one: Document, other: Document, name: str) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style=f"bold {SOFT}")
     for title in ("parameter", "this job", name):
         table.add_column(title, overflow="fold")
-    for path, mine, theirs in rows:
+    for path, (mine, theirs) in rows:
         table.add_row(Text(path, style=TEXT), _value(mine, GREEN), _value(theirs, ORANGE))
     return table
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from taod.types.job import JobView
+from taod.types.metric_direction import lower_is_better
 from taod.types.state import Status
-from tui.job.curves import lower_is_better
 
 
 @dataclass(frozen=True, slots=True)

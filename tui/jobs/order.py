@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from taod.types.job import JobView
+from taod.types.metric_direction import lower_is_better
 from tui.header import ORDER
-from tui.job.curves import lower_is_better
 
 _RANK = {state: rank for rank, state in enumerate(ORDER)}
 

@@ -9,9 +9,9 @@ from datetime import datetime
 from rich.text import Text
 
 from taod.types.job import JobView
+from taod.types.metric_direction import lower_is_better
 from taod.types.state import State
 from tui import format
-from tui.job.curves import lower_is_better
 from tui.theme import DIM, GLYPHS, GREEN, ORANGE, RED, SOFT, TEXT, YELLOW
 
 PADDING = 2

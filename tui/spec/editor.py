@@ -17,6 +17,7 @@ from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from taod.client import AsyncClient, ClientError
+from taod.client.comparison import MISSING
 from taod.types.common import OwnerKind
 from tui.footer import KeyLine
 from tui.lists.panel import ListPanel
@@ -24,7 +25,7 @@ from tui.live import LiveNode
 from tui.models.sweep import named
 from tui.screens.confirm import Confirm
 from tui.spec import search
-from tui.spec.fields import MISSING, Draft, Field, InvalidValue, written
+from tui.spec.fields import Draft, Field, InvalidValue, written
 from tui.spec.search import Range, Search
 from tui.theme import BLUE, DIM, GREEN, RED, SOFT, TEXT, YELLOW
 

@@ -8,12 +8,11 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
+from taod.client.comparison import MISSING
 from taod.types.parameter import notable
 
 Path = tuple[str, ...]
 Document = dict[str, Any]
-MISSING = object()
-"""No value; null is a value."""
 
 
 class InvalidValue(ValueError):

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from tui.spec.fields import MISSING, Draft, Field, InvalidValue, Path, written
+from taod.client.comparison import MISSING
+from tui.spec.fields import Draft, Field, InvalidValue, Path, written
 
 GROUP = "automl"
 Range = dict[str, Any]

@@ -93,6 +93,49 @@ async def show(client: AsyncClient, out: Output, job_: str) -> None:
         out.answer(detail, lambda: jobs_table.show(out, detail))
 
 
+@job.command("compare")
+@jobs_argument
+@click.option("--markdown", "form", flag_value="markdown", help="Print Markdown tables.")
+@click.option("--csv", "form", flag_value="csv", help="Print one CSV table.")
+@click.option("--html", "form", flag_value="html", help="Print one HTML page with plots of the metrics.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write; its ending names the form, too.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+@with_client
+@with_output
+async def compare(
+    client: AsyncClient, out: Output, jobs: tuple[str, ...], form: str | None, output: Path | None, force: bool
+) -> None:
+    """Show jobs side by side: metrics at their best and last epoch, data, time, and how specifications differ.
+
+    In CSV and JSON, numbers have all their digits.
+    """
+    from taod.cli.support import comparison
+    from taod.client.comparison import compare as side_by_side
+
+    if len(jobs) < 2:
+        raise click.UsageError("name two jobs or more")
+    ids = [await job_id(client, each) for each in jobs]
+    found = side_by_side([await client.jobs.get(id) for id in ids])
+    forms = {"markdown": comparison.as_markdown, "csv": comparison.as_csv, "html": comparison.as_html}
+    if form is None and output is not None:
+        form = {".md": "markdown", ".csv": "csv", ".html": "html", ".htm": "html"}.get(output.suffix.lower())
+        if form is None:
+            raise click.UsageError(f"{output}: the name ends in .md, .csv or .html, or name the form")
+    if form is None:
+        if out.form is out.form.JSON:
+            print_json(found)
+        else:
+            comparison.show(found, out)
+        return
+    text = forms[form](found)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    target = _target(output, output.name, force)
+    target.write_text(text, encoding="utf-8")
+    out.print_sentence(f"Wrote {target}.")
+
+
 @job.command("log")
 @job_argument
 @click.option("-n", "--tail", type=click.IntRange(1), help="Only the last lines.")

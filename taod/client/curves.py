@@ -8,25 +8,9 @@ from dataclasses import dataclass, field
 
 from taod.types.event import StatusUpdate
 from taod.types.job import JobView, Result
+from taod.types.metric_direction import lower_is_better
 
 Points = dict[int, float]
-FALLING = ("loss", "error", "cost", "fpr")
-"""Parts of the names of metrics that are better when they are lower."""
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether the metric is better when it is lower."""
-    return any(part in metric.lower() for part in FALLING)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One curve of a plot."""
-
-    name: str
-    epochs: list[int]
-    values: list[float]
-    colour: str
 
 
 @dataclass
