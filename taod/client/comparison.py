@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
 from taod.client.curves import Curves
 from taod.types.job import JobDetail, JobView
 
-Document = Mapping[str, Any]
+Document = Mapping[str, object]
 MISSING = object()
 """No value; null is a value."""
 
@@ -20,7 +19,7 @@ class Row(msgspec.Struct, frozen=True):
     """One property, and its value for each job: text, a number, a list, or null where a job has none."""
 
     name: str
-    values: list[Any]
+    values: Sequence[object]
 
     @property
     def differs(self) -> bool:
@@ -52,9 +51,9 @@ class Comparison(msgspec.Struct, frozen=True):
     curves: list[Curve] = []
 
 
-def flat(document: Document, path: str = "") -> dict[str, Any]:
+def flat(document: Document, path: str = "") -> dict[str, object]:
     """Values by dotted path; groups are flattened, lists are not."""
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for name, value in document.items():
         at = f"{path}.{name}" if path else str(name)
         if isinstance(value, Mapping) and value:
@@ -64,7 +63,7 @@ def flat(document: Document, path: str = "") -> dict[str, Any]:
     return values
 
 
-def differences(*documents: Document) -> list[tuple[str, list[Any]]]:
+def differences(*documents: Document) -> list[tuple[str, list[object]]]:
     """Path and all values of each parameter that differs; MISSING for an absent value."""
     flattened = [flat(document) for document in documents]
     paths = dict.fromkeys(path for values in flattened for path in values)
@@ -99,7 +98,7 @@ def headings(views: Sequence[JobView]) -> list[str]:
 
 
 def _about(views: Sequence[JobView]) -> list[Row]:
-    rows: dict[str, list[Any]] = {
+    rows: dict[str, list[object]] = {
         "network": [view.network for view in views],
         "action": [view.action for view in views],
         "release": [view.release for view in views],

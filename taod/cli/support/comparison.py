@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Iterable
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
@@ -27,7 +27,7 @@ td, th { padding: .2rem 1rem .2rem 0; text-align: left; vertical-align: top; bor
 """
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """A value as people read it: numbers with 6 significant digits."""
     if isinstance(value, float):
         return f"{value:.6g}"
@@ -70,7 +70,7 @@ def as_csv(found: Comparison) -> str:
     return lines.getvalue()
 
 
-def _full(value: Any) -> str:
+def _full(value: object) -> str:
     return repr(value) if isinstance(value, float) else text(value)
 
 
