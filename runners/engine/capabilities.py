@@ -11,6 +11,7 @@ from runners.engine.errors import SpecError
 from runners.engine.networks.classification_pyt import capabilities as classification_pyt
 from runners.engine.networks.classification_tf1 import capabilities as classification_tf1
 from runners.engine.networks.classification_tf2 import capabilities as classification_tf2
+from runners.engine.networks.detectnet_v2 import capabilities as detectnet_v2
 from runners.engine.networks.faster_rcnn import capabilities as faster_rcnn
 from runners.engine.networks.multitask_classification import capabilities as multitask_classification
 from runners.engine.networks.retinanet import capabilities as retinanet
@@ -26,6 +27,7 @@ OFFERS: dict[str, Offer] = {
     "classification_pyt": classification_pyt.OFFER,
     "classification_tf1": classification_tf1.OFFER,
     "classification_tf2": classification_tf2.OFFER,
+    "detectnet_v2": detectnet_v2.OFFER,
     "faster_rcnn": faster_rcnn.OFFER,
     "multitask_classification": multitask_classification.OFFER,
     "retinanet": retinanet.OFFER,

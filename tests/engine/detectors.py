@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 from taod.catalogue.network import get_network
+from taod.catalogue.schema import classwise
 from taod.catalogue.schema.merge import merge, over_default
+from taod.catalogue.specfiles.emit import protobuf_text
 from taod.documents import Document
 from tests.e2e import shapes
 
@@ -59,15 +61,50 @@ OWN: dict[str, Document] = {
 }  # fmt: skip
 """What each network needs for images of that size."""
 
+
+def _grid(epochs: int) -> Document:
+    """detectnet_v2, whose specification is its own; cells are 16 pixels wide, so the images are enlarged."""
+    sizes = {"minimum_height": 4, "minimum_width": 4, "maximum_height": 9999, "maximum_width": 9999}
+    value = {"evaluation_config": {"minimum_detection_ground_truth_overlap": 0.5, "evaluation_box_config": sizes}}
+    clustering = {
+        "coverage_threshold": 0.005,
+        "minimum_bounding_box_height": 4,
+        "dbscan_eps": 0.3,
+        "dbscan_min_samples": 1,
+        "dbscan_confidence_threshold": 0.01,
+    }
+    schedule = {"min_learning_rate": 1e-4, "max_learning_rate": 0.004, "soft_start": 0.1, "annealing": 0.5}
+    return {
+        "augmentation_config": {
+            "preprocessing": {"output_image_width": 2 * shapes.SIDE, "output_image_height": 2 * shapes.SIDE},
+            "color_augmentation": {"hue_rotation_max": 6},
+        },
+        "model_config": {"num_layers": 10},
+        "training_config": {
+            "num_epochs": epochs, "checkpoint_interval": epochs, "batch_size_per_gpu": 4,
+            "learning_rate": {"soft_start_annealing_schedule": schedule},
+        },
+        "evaluation_config": {"first_validation_epoch": epochs},
+        "dataset_config": {"target_class_mapping": [{"key": name, "value": name} for name in shapes.CLASSES]},
+        "classwise_config": [
+            {"key": name, "value": value, "postprocessing_config": {"clustering_config": clustering}}
+            for name in shapes.CLASSES
+        ],
+    }  # fmt: skip
+
+
 EVERY = "TAOD_EVERY_NETWORK" in os.environ
 """Whether slow tests run all networks, longer, instead of one; `make test-engine` sets it."""
-EPOCHS = {"yolo_v3": 14, "faster_rcnn": 4}
+EPOCHS = {"yolo_v3": 14, "faster_rcnn": 4, "detectnet_v2": 8}
 """Those that need another number than the rest: yolo_v3 has a single positive anchor an object."""
-CHOSEN = tuple(OWN) if EVERY else ("ssd",)
+NETWORKS = (*OWN, "detectnet_v2")
+CHOSEN = NETWORKS if EVERY else ("ssd",)
 
 
 def changes(network: str, epochs: int) -> Document:
     """What to save over the default specification of a training."""
+    if network == "detectnet_v2":
+        return _grid(epochs)
     high = 0.02 if network in ("ssd", "retinanet") else 0.002
     schedule = {"min_learning_rate": 1e-4, "max_learning_rate": high, "soft_start": 0.1, "annealing": 0.5}
     common: Document = {
@@ -86,14 +123,18 @@ def changes(network: str, epochs: int) -> Document:
 
 
 def document(network: str, epochs: int, train: Path, held_out: Path, side: int) -> Document:
-    """The whole specification of a training, for the engine itself; inputs of `side` where the network has them."""
+    """The whole specification of a training, for the engine itself; inputs of `side` (detectnet_v2: twice that) where
+    the network has them."""
     found: Document = merge(over_default(get_network(network), "train", {}), changes(network, epochs))
     first, second = ({"image_directory_path": f"{folder}/images", "label_directory_path": f"{folder}/labels"}
                      for folder in (train, held_out))  # fmt: skip
     found["dataset_config"]["data_sources"] = [first]
-    if network == "faster_rcnn":
+    if network in ("faster_rcnn", "detectnet_v2"):
         found["dataset_config"]["validation_data_source"] = second
         found["dataset_config"].pop("validation_fold", None)
+        if network == "detectnet_v2":
+            sizes = {"output_image_width": 2 * side, "output_image_height": 2 * side}
+            found["augmentation_config"]["preprocessing"] |= sizes
         return found
     found["dataset_config"]["validation_data_sources"] = [second]
     found["augmentation_config"] |= {"output_width": side, "output_height": side}
@@ -104,4 +145,30 @@ def inference(network: str, images: Path) -> Document:
     """Overrides of an inference that draws nearly all that it finds."""
     if network == "faster_rcnn":
         return {"inference_config.images_dir": images, "inference_config.bbox_visualize_threshold": 0.01}
-    return {"image_dir": images, "threshold": 0.01}
+    return {"image_dir": images, **({} if network == "detectnet_v2" else {"threshold": 0.01})}
+
+
+def begin_with(document: Document, path: Path) -> None:
+    """Let a training start from a pruned model."""
+    if "model_config" in document:
+        document["model_config"]["pretrained_model_file"] = str(path)
+    else:
+        document["training_config"]["pruned_model_path"] = str(path)
+
+
+def deepen(document: Document, layers: int) -> None:
+    """Let the backbone have so many layers."""
+    for name in ("ssd_config", "retinanet_config", "yolov3_config", "yolov4_config"):
+        if name in document:
+            document[name]["nlayers"] = layers
+    if "model_config" in document:
+        document["model_config"]["num_layers"] = layers
+
+
+def text(document: Document, action: str = "train") -> str:
+    """The specification file of an action; detectnet_v2's inference has one of its own."""
+    if action == "inference" and "classwise_config" in document:
+        clustering = {"dbscan_confidence_threshold": 0.001, "coverage_threshold": 0.0001}
+        handler = [{"key": "default", "value": {"clustering_config": clustering, "output_map": "thing"}}]
+        document = {"bbox_handler_config": {"kitti_dump": True, "classwise_bbox_handler_config": handler}}
+    return protobuf_text(classwise.split({key: one for key, one in document.items() if key.endswith("_config")}))

@@ -12,7 +12,7 @@ from runners.engine.errors import SpecError
 from taod.catalogue.network import get_network
 from taod.catalogue.schema.merge import over_default
 
-DETECTORS = ("faster_rcnn", "retinanet", "ssd", "yolo_v3", "yolo_v4", "yolo_v4_tiny")
+DETECTORS = ("detectnet_v2", "faster_rcnn", "retinanet", "ssd", "yolo_v3", "yolo_v4", "yolo_v4_tiny")
 
 
 @pytest.mark.parametrize("network", DETECTORS)

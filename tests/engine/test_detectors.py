@@ -14,7 +14,6 @@ torch = pytest.importorskip("torch")
 from runners.engine import capabilities  # noqa: E402
 from runners.engine.core.trainer import Trainer  # noqa: E402
 from runners.engine.run import main  # noqa: E402
-from taod.catalogue.specfiles.emit import protobuf_text  # noqa: E402
 from taod.documents import Document  # noqa: E402
 from tests.e2e import shapes  # noqa: E402
 from tests.engine import detectors  # noqa: E402
@@ -33,9 +32,8 @@ class Detector:
         self.weights = f"weights/model_epoch_{epochs}.pth"
 
     def run(self, action: str, results: str, **options: object) -> int:
-        groups = {key: value for key, value in self.document.items() if key.endswith("_config")}
         spec = self.root / "spec.txt"
-        spec.write_text(protobuf_text(groups))
+        spec.write_text(detectors.text(self.document, action))
         given = [f"{name}={value}" for name, value in options.items()]
         return main([self.network, action, "-e", str(spec), "-r", str(self.root / results), "-k", "k", *given])
 
@@ -104,7 +102,7 @@ def test_an_exported_detector_scores_as_its_checkpoint_and_draws_what_it_finds(n
     images = detector.held_out / "images"
     assert detector.run("inference", "found", model_path=weights, **detectors.inference(network, images)) == 0
 
-    name = "mean average precision"
+    name = "validation cost" if network == "detectnet_v2" else "mean average precision"
     assert detector.metrics("evaluated")[name] > 0
     assert detector.metrics("again")[name] == pytest.approx(detector.metrics("evaluated")[name], abs=1e-4)
     drawn = list((tmp_path / "found/images_annotated").glob("*.png"))
@@ -120,16 +118,11 @@ def test_a_pruned_detector_is_trained_again_and_deployed(network: str, tmp_path:
     assert detector.run("train", "train") == 0
     weights = tmp_path / "train" / detector.weights
     assert detector.run("prune", "pruned", model=weights, pruning_threshold=0.9, min_num_filters=8) == 0
-    detector.document["training_config"]["pruned_model_path"] = str(tmp_path / "pruned/model.pth")
-    config = next(
-        detector.document[name]
-        for name in detector.document
-        if name in ("ssd_config", "retinanet_config", "yolov3_config", "yolov4_config")
-    )
-    config["nlayers"] = 18
+    detectors.begin_with(detector.document, tmp_path / "pruned/model.pth")
+    detectors.deepen(detector.document, 18)
     assert detector.run("retrain", "unlike") == 1
     assert "is a pruned model with backbone resnet_10" in (tmp_path / "unlike/status.json").read_text()
-    config["nlayers"] = 10
+    detectors.deepen(detector.document, 10)
     assert detector.run("retrain", "again") == 0
 
     whole, small = detector.checkpoint("train"), detector.checkpoint("again")

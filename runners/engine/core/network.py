@@ -82,6 +82,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     keep: int = -1
     """How many checkpoints are kept; negative: all."""
     validation_interval: int = 1
+    validation_first: int | None = None
+    """The first epoch with a validation, from which the interval counts."""
     logging_interval: int = 10
     patience: int | None = None
     """Validations without a better `monitor` after which the training ends."""

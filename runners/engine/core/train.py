@@ -177,7 +177,7 @@ def _epoch(ready: Prepared[S, F, T], progress: Progress, report: TrainReport, in
         _steps(ready, progress, report, interrupt)
         last = epoch == recipe.epochs
         score = None
-        if ready.validation is not None and (last or epoch % recipe.validation_interval == 0):
+        if ready.validation is not None and (last or validates(recipe, epoch)):
             if ready.group.first:
                 score = _validate(ready, ready.validation, interrupt)
             distributed.meet(ready.group)
@@ -198,6 +198,12 @@ def _epoch(ready: Prepared[S, F, T], progress: Progress, report: TrainReport, in
         ready.home.interrupted.unlink(missing_ok=True)
         checkpoint.prune(ready.home.folder, recipe.keep, ready.home.name)
     return early
+
+
+def validates(recipe: Recipe, epoch: int) -> bool:
+    """Whether an epoch other than the last one ends with a validation."""
+    since = epoch - (recipe.validation_first or 0)
+    return since >= 0 and since % recipe.validation_interval == 0
 
 
 def _trained(ready: Prepared[S, F, T], progress: Progress) -> dict[str, float]:

@@ -28,22 +28,25 @@ _FURTHER = {"cspdarknet_tiny": "cs3darknet_s"}
 """Those of single networks."""
 
 
-def name_of(arch: str, layers: int | None, where: str) -> str:
+def name_of(arch: str, layers: int | None, where: str, field: str = "nlayers") -> str:
     """The name in `NAMES` of an architecture. Raises SpecError naming the field."""
     given = arch if "_" in arch or not layers else f"{arch}_{layers}"
     if given not in NAMES:
-        raise SpecError(f"{where}.arch '{arch}' with nlayers {layers} is not in the engine; it has {', '.join(NAMES)}.")
+        raise SpecError(f"{where}.arch '{arch}' with {field} {layers} is not in the engine; it has {', '.join(NAMES)}.")
     return given
 
 
 class Backbone(nn.Module):
     """Features at the given strides (2, 4, 8, 16 or 32) of images [n, 3, height, width]; `channels` of each."""
 
-    def __init__(self, name: str, strides: Sequence[int]) -> None:
+    def __init__(self, name: str, strides: Sequence[int], *, output_stride: int | None = None) -> None:
+        """`output_stride`: the later stages of a ResNet keep that stride."""
         super().__init__()
         import timm
 
         options: dict[str, object] = {"layers": (1, 1, 1, 1)} if name == "resnet_10" else {}
+        if output_stride:
+            options["output_stride"] = output_stride
         kind, _, layers = name.partition("_")
         model = _RESNETS[int(layers)] if kind == "resnet" else {**_NAMED, **_FURTHER}.get(name, name)
         probe = timm.create_model(model, features_only=True, **options)
@@ -51,6 +54,8 @@ class Backbone(nn.Module):
         # Of two features of a stride the later one is deeper.
         places = [len(reductions) - 1 - reductions[::-1].index(stride) for stride in strides]
         self.body = timm.create_model(model, features_only=True, out_indices=places, **options)
+        if output_stride:
+            _undilate(self.body)
         self.channels: list[int] = self.body.feature_info.channels()
         self.strides = list(strides)
 
@@ -69,6 +74,13 @@ class Backbone(nn.Module):
                 stage = int(tail) + (0 if name.startswith("layer") else 1) if tail.isdigit() else int(digits)
             groups.setdefault(stage, []).append(module)
         return [groups[key] for key in sorted(groups)]
+
+
+def _undilate(body: nn.Module) -> None:
+    """Plain kernels where timm dilates those of stages that keep their stride."""
+    for module in body.modules():
+        if isinstance(module, nn.Conv2d) and module.dilation != (1, 1):
+            module.dilation, module.padding = (1, 1), (module.kernel_size[0] // 2, module.kernel_size[1] // 2)
 
 
 def freeze(backbone: Backbone, blocks: Sequence[int], *, norms: bool) -> None:

@@ -24,9 +24,14 @@ class Place(NamedTuple):
     width: int
     height: int
 
+    @property
+    def factors(self) -> np.ndarray:
+        """What an edge of the image is multiplied by in the input."""
+        return np.array([self.across, self.down, self.across, self.down])
+
     def back(self, boxes: np.ndarray) -> np.ndarray:
         """Boxes of the network's input in pixels of the image, clipped to it."""
-        found = boxes / np.array([self.across, self.down, self.across, self.down])
+        found = boxes / self.factors
         limits = np.array([self.width, self.height, self.width, self.height])
         clipped: np.ndarray = np.clip(found, 0, limits)
         return clipped

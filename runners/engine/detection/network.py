@@ -155,7 +155,11 @@ class DetectionScore:
 
     def add(self, outputs: Arrays, data: Batch, indices: Sequence[int]) -> None:
         self.truths += data.truths
-        self.found += [detections(outputs, row, place) for row, place in enumerate(data.places)]
+        self.found += [self.read(outputs, data, row) for row in range(len(data.places))]
+
+    def read(self, outputs: Arrays, data: Batch, row: int) -> Detections:
+        """The detections of an image of a batch, in pixels of its file."""
+        return detections(outputs, row, data.places[row])
 
     def measure(self) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         """KPIs, and values per class by name."""
@@ -207,26 +211,40 @@ class CocoScore(DetectionScore):
         return {name: values[key] for key, name in self._kpis.items()}, {"AP": each}
 
 
+class Look(msgspec.Struct, frozen=True):
+    """What an inference leaves of an image, and how: names of the classes in labels, colours and width of lines where
+    the network chooses them."""
+
+    names: list[str]
+    palette: list[tuple[int, int, int]] | None = None
+    line: int | None = None
+    images: bool = True
+    labels: bool = True
+
+
 class DetectionWriter:
     """Annotated images, a KITTI label file an image, and one file of COCO results."""
 
-    def __init__(self, folder: Path, frame: DetectionFrame, confidence: float) -> None:
-        self._frame, self._confidence = frame, confidence
+    def __init__(self, folder: Path, frame: DetectionFrame, confidence: float, look: Look | None = None) -> None:
+        self._frame, self._confidence, self._look = frame, confidence, look or Look(frame.classes)
         self._images, self._labels = folder / "images_annotated", folder / "labels"
         self._file = folder / "results.json"
         self._results: list[outputs.Result] = []
-        for place in (self._images, self._labels):
-            place.mkdir(parents=True, exist_ok=True)
+        for place, wanted in ((self._images, self._look.images), (self._labels, self._look.labels)):
+            if wanted:
+                place.mkdir(parents=True, exist_ok=True)
 
     def add(self, path: str, outputs_: Arrays, data: Batch, place: int) -> None:
-        every = self.found(outputs_, data, place)
+        every, look, name = self.found(outputs_, data, place), self._look, Path(path)
         sure = every.scores >= self._confidence
         kept = [mask for mask, one in zip(every.masks, sure, strict=False) if one]
         found = Detections(every.boxes[sure], every.scores[sure], every.classes[sure], kept)
-        names, name = self._frame.classes, Path(path)
-        with Image.open(path) as image:
-            outputs.annotated(image, found, names).save(self._images / f"{name.stem}.png")
-        (self._labels / f"{name.stem}.txt").write_text(outputs.kitti_lines(found, names), encoding="utf-8")
+        if look.images:
+            with Image.open(path) as image:
+                drawn = outputs.annotated(image, found, look.names, look.palette, look.line)
+                drawn.save(self._images / f"{name.stem}.png")
+        if look.labels:
+            (self._labels / f"{name.stem}.txt").write_text(outputs.kitti_lines(found, look.names), encoding="utf-8")
         self._results += outputs.results(data.ids[place], found, self._frame.ids)
 
     def found(self, outputs_: Arrays, data: Batch, place: int) -> Detections:

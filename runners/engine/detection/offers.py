@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from runners.engine.core.offer import ENGINE, EXPORT, QAT, QUEUES, TRAINING, Offer
-from runners.engine.core.tf1 import TRAINING_CONFIG
-from runners.engine.detection.settings import Common
+from runners.engine.core.tf1 import TRAINING_CONFIG, PrunedByOptions
 
 _MODULES = ("torchvision", "timm", "pycocotools")
 
@@ -71,13 +70,20 @@ _TF1_REJECTED: Mapping[str, str] = {"training_config.enable_qat": QAT}
 _TF1_ONLY: Mapping[str, tuple[object, ...]] = {"data_type": ("fp32",)}
 
 
-def tf1(spec: type[Common], similar: str, *, prunes: bool = True) -> Offer:
+def tf1(
+    spec: type[PrunedByOptions],
+    similar: str,
+    *,
+    prunes: bool = True,
+    rejected: Mapping[str, str] = {},
+    without_effect: Mapping[str, str] = {},
+) -> Offer:
     """The offer of a detector of the TF1 tools. `similar`: what its model is, and how the tool's differs."""
     return Offer(
         spec=spec,
         actions=ACTIONS if prunes else UNPRUNED,
-        without_effect=_TF1_WITHOUT_EFFECT,
-        rejected=_TF1_REJECTED,
+        without_effect={**_TF1_WITHOUT_EFFECT, **without_effect},
+        rejected={**_TF1_REJECTED, **rejected},
         only=_TF1_ONLY,
         similar=similar,
     )

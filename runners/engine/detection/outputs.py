@@ -24,14 +24,21 @@ def colours(count: int) -> list[tuple[int, int, int]]:
     return [(round(red * 255), round(green * 255), round(blue * 255)) for red, green, blue in found]
 
 
-def annotated(image: Image.Image, found: Detections, names: Sequence[str]) -> Image.Image:
-    """A copy of the image with each box in its class's colour, its class and score above it, and its mask over it."""
-    image, palette = image.convert("RGB"), colours(len(names))
+def annotated(
+    image: Image.Image,
+    found: Detections,
+    names: Sequence[str],
+    palette: Sequence[tuple[int, int, int]] | None = None,
+    line: int | None = None,
+) -> Image.Image:
+    """A copy of the image with each box in its class's colour, its class and score above it, and its mask over it;
+    lines are `line` pixels wide."""
+    image, palette = image.convert("RGB"), palette or colours(len(names))
     for mask, index in zip(found.masks, found.classes, strict=False):
         over = Image.fromarray(coco_masks.decode(mask) * MASKED)
         image.paste(palette[int(index)], mask=over)
     draw = ImageDraw.Draw(image)
-    line = max(1, round(min(image.size) / 200))
+    line = line or max(1, round(min(image.size) / 200))
     for box, score, index in zip(found.boxes, found.scores, found.classes, strict=True):
         left, top, right, bottom = map(float, box)
         colour = palette[int(index)]

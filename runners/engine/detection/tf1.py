@@ -162,6 +162,7 @@ def regularised(found: Loss, model: nn.Module, frame: DetectionFrame) -> Loss:
 
 
 def sources(given: list[DataSource], field: str) -> list[Source]:
+    """Images and labels of the sources of a parameter. Raises DataError."""
     if not given:
         raise DataError(f"{field} is empty; assign a dataset to the model.")
     return [_source(one, field) for one in given]
