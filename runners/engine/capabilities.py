@@ -12,7 +12,10 @@ from runners.engine.networks.classification_pyt import capabilities as classific
 from runners.engine.networks.classification_tf1 import capabilities as classification_tf1
 from runners.engine.networks.classification_tf2 import capabilities as classification_tf2
 from runners.engine.networks.detectnet_v2 import capabilities as detectnet_v2
+from runners.engine.networks.efficientdet_tf1 import capabilities as efficientdet_tf1
+from runners.engine.networks.efficientdet_tf2 import capabilities as efficientdet_tf2
 from runners.engine.networks.faster_rcnn import capabilities as faster_rcnn
+from runners.engine.networks.mask_rcnn import capabilities as mask_rcnn
 from runners.engine.networks.multitask_classification import capabilities as multitask_classification
 from runners.engine.networks.retinanet import capabilities as retinanet
 from runners.engine.networks.segformer import capabilities as segformer
@@ -28,7 +31,10 @@ OFFERS: dict[str, Offer] = {
     "classification_tf1": classification_tf1.OFFER,
     "classification_tf2": classification_tf2.OFFER,
     "detectnet_v2": detectnet_v2.OFFER,
+    "efficientdet_tf1": efficientdet_tf1.OFFER,
+    "efficientdet_tf2": efficientdet_tf2.OFFER,
     "faster_rcnn": faster_rcnn.OFFER,
+    "mask_rcnn": mask_rcnn.OFFER,
     "multitask_classification": multitask_classification.OFFER,
     "retinanet": retinanet.OFFER,
     "segformer": segformer.OFFER,

@@ -39,7 +39,7 @@ async def _dataset(client: AsyncClient, folder: Path, *, images_only: bool = Fal
     return created.id
 
 
-async def _paused(daemon: Daemon, client: AsyncClient, job_id: str) -> None:
+async def paused(daemon: Daemon, client: AsyncClient, job_id: str) -> None:
     """Pause a training between its first epoch and its end: it is suspended as soon as its status file has the epoch,
     until the signal waits for it."""
     status = daemon.root / "jobs" / job_id / "results" / "status.json"
@@ -70,7 +70,7 @@ async def test_a_detector_learns_survives_an_interruption_and_is_deployed(
     await client.specs.save("model", model.id, "train", merge(default, detectors.changes(network, epochs)))
 
     (training,) = await client.jobs.run("model", model.id, JobRun(actions=["train"]))
-    await _paused(daemon, client, training)
+    await paused(daemon, client, training)
     await client.jobs.resume(training)
     done = await until(client, training, lambda detail: detail.job.state in (State.DONE, State.FAILED))
     log = (await client.logs.tail(training, 10_000)).data.decode()

@@ -12,7 +12,18 @@ from runners.engine.errors import SpecError
 from taod.catalogue.network import get_network
 from taod.catalogue.schema.merge import over_default
 
-DETECTORS = ("detectnet_v2", "faster_rcnn", "retinanet", "ssd", "yolo_v3", "yolo_v4", "yolo_v4_tiny")
+DETECTORS = (
+    "detectnet_v2",
+    "efficientdet_tf1",
+    "efficientdet_tf2",
+    "faster_rcnn",
+    "mask_rcnn",
+    "retinanet",
+    "ssd",
+    "yolo_v3",
+    "yolo_v4",
+    "yolo_v4_tiny",
+)
 
 
 @pytest.mark.parametrize("network", DETECTORS)

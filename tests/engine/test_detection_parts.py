@@ -144,8 +144,9 @@ def _extent(image) -> list[float]:
         T.Letterbox(64, 64),
         T.CropJitter(0.15),
         T.Warp(SpatialAugmentation(zoom_min=0.7, zoom_max=1.1, translate_max_x=5, translate_max_y=4)),
+        T.ScaleCrop(64, 80, 0.6, 1.1),
     ],
-    ids=["flip", "stretch", "letterbox", "jitter", "warp"],
+    ids=["flip", "stretch", "letterbox", "jitter", "warp", "scale"],
 )
 def test_boxes_stay_on_what_they_enclose(transform):
     for seed in range(12):

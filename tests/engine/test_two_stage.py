@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from runners.engine.core import weights  # noqa: E402
 from runners.engine.detection import regions, two_stage  # noqa: E402
 from runners.engine.detection.nms import Target  # noqa: E402
 from runners.engine.detection.two_stage import Asked, Proposals, Regions, Shape, TwoStage  # noqa: E402
@@ -121,3 +124,14 @@ def test_at_most_a_share_of_what_is_drawn_is_positive() -> None:
     assert positive[high].all() and not positive[low].any()
     high, low = two_stage.drawn(positive & (torch.arange(40) == 0), ~positive, 12, 0.25)
     assert len(high) == 1 and len(low) == 11
+
+
+def test_weights_of_the_backbone_alone_are_taken_over(tmp_path: Path) -> None:
+    model, other = _detector(), _detector()
+    torch.nn.init.normal_(other.backbone.body["conv1"].weight)
+    torch.save(other.backbone.body.state_dict(), tmp_path / "resnet.pth")
+
+    said = weights.start(model, tmp_path / "resnet.pth", "checkpoint")
+
+    assert torch.equal(model.backbone.body["conv1"].weight, other.backbone.body["conv1"].weight)
+    assert said.startswith(f"{len(other.backbone.body.state_dict())} of")

@@ -12,7 +12,7 @@ from runners.engine.errors import CheckpointError
 from taod.documents import Document
 
 _IN_FOLDER = ("model.safetensors", "pytorch_model.bin", "*.safetensors", "*.bin", "*.pth", "*.pt")
-_PREFIXES = ("module.", "model.", "backbone.", "encoder.", "")
+_PREFIXES = ("module.", "model.", "backbone.", "encoder.", "neck.", "body.", "")
 
 
 def start(model: nn.Module, path: Path, field: str, *, strict: bool = True) -> str:

@@ -65,8 +65,12 @@ class DetectionSamples:
         transform: Transform | None = None,
         *,
         grey: bool = False,
+        crowds: bool = False,
+        most: int | None = None,
     ) -> None:
+        """`crowds`: they are learnt like single objects; `most`: further objects of an image are left out."""
         self._samples, self._fit, self._transform, self._grey = samples, fit, transform, grey
+        self._crowds, self._most = crowds, most
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -96,9 +100,13 @@ class DetectionSamples:
         if self._grey:
             image = image.convert("L").convert("RGB")
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-        own = [place for place, crowd in enumerate(sample.crowd) if not crowd]
+        own = self.learnt(sample)
         boxes = torch.tensor([sample.boxes[place] for place in own], dtype=torch.float32).reshape(-1, 4)
         return Boxed(pixels, boxes, torch.tensor([sample.classes[place] for place in own], dtype=torch.long))
+
+    def learnt(self, sample: Sample) -> list[int]:
+        """The places of the objects that a training learns from."""
+        return [place for place, crowd in enumerate(sample.crowd) if self._crowds or not crowd][: self._most]
 
     def collate(self, samples: list[Item]) -> Batch:
         return Batch(

@@ -95,8 +95,8 @@ class Heads(nn.Module):
         scores, codes = [], []
         for place, level in enumerate(levels):
             branch = 0 if self._shared else place
-            scores.append(_rows(self.scores[branch](level), self._classes))
-            codes.append(_rows(self.codes[branch](level), 4))
+            scores.append(rows(self.scores[branch](level), self._classes))
+            codes.append(rows(self.codes[branch](level), 4))
         return torch.cat(scores, dim=1), torch.cat(codes, dim=1)
 
     def prior(self, chance: float) -> None:
@@ -111,7 +111,7 @@ def _branch(width: int, out: int, depth: int) -> nn.Sequential:
     return nn.Sequential(*(conv(width, width) for _ in range(depth)), nn.Conv2d(width, out, 3, 1, 1))
 
 
-def _rows(level: torch.Tensor, values: int) -> torch.Tensor:
+def rows(level: torch.Tensor, values: int) -> torch.Tensor:
     """[n, anchors * values, rows, columns] → [n, rows * columns * anchors, values]."""
     return level.permute(0, 2, 3, 1).reshape(level.shape[0], -1, values)
 
@@ -126,6 +126,8 @@ class Loss(NamedTuple):
     focal: tuple[float, float] | None = None
     negatives: float = 3.0
     beta: float = 1.0
+    smoothing: float = 0.0
+    """Of the labels of `focal`."""
 
 
 class AnchorDetector(Detecting):
@@ -183,6 +185,7 @@ class AnchorDetector(Detecting):
         assert self._loss.focal is not None
         alpha, gamma = self._loss.focal
         wanted = nn.functional.one_hot(classes.clamp(min=-1) + 1, scores.shape[2] + 1)[..., 1:].to(scores.dtype)
+        wanted = wanted * (1 - self._loss.smoothing) + 0.5 * self._loss.smoothing
         counted = classes != -2
         found: torch.Tensor = sigmoid_focal_loss(
             scores[counted], wanted[counted], alpha=alpha, gamma=gamma, reduction="sum"

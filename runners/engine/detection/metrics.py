@@ -131,14 +131,17 @@ def coco(
     if not results:
         return dict.fromkeys(COCO_KPIS, 0.0), dict.fromkeys(names, 0.0)
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
-        truth.dataset = {
-            "images": [{"id": number, **_size(one)} for number, one in enumerate(truths, 1)],
+        known = COCO()
+        known.dataset = {
+            "images": [
+                {"id": number, **_size([*truth.masks, *one.masks])}
+                for number, (truth, one) in enumerate(zip(truths, found, strict=True), 1)
+            ],
             "annotations": _annotations(truths, masks),
             "categories": [{"id": number, "name": name} for number, name in enumerate(names, 1)],
         }
-        truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(results), "segm" if masks else "bbox")
+        known.createIndex()
+        evaluation = COCOeval(known, known.loadRes(results), "segm" if masks else "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -166,8 +169,8 @@ def _annotations(truths: list[Truth], masks: bool) -> list[dict[str, Any]]:
     return [{"id": number, **one} for number, one in enumerate(found, 1)]
 
 
-def _size(truth: Truth) -> dict[str, int]:
-    return dict(zip(("height", "width"), truth.masks[0]["size"], strict=True)) if truth.masks else {}
+def _size(masks: list[Rle]) -> dict[str, int]:
+    return dict(zip(("height", "width"), masks[0]["size"], strict=True)) if masks else {}
 
 
 def _shape(box: np.ndarray, masks: bool, found: Detections, place: int) -> dict[str, Any]:

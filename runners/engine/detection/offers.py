@@ -18,6 +18,7 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "retrain": (*TRAINING, *_MODULES),
 }
 UNPRUNED = {name: modules for name, modules in ACTIONS.items() if name not in ("prune", "retrain")}
+EFFICIENTDET = "the paper's BiFPN and heads on timm's EfficientNets, one lateral convolution a level"
 
 _KEY = "the engine encrypts nothing"
 _PLACE = "the daemon sets it"

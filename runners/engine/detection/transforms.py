@@ -148,6 +148,25 @@ class CropJitter:
         return cut(boxed, image, boxed.boxes - boxed.boxes.new_tensor([left, top, left, top]))
 
 
+class ScaleCrop:
+    """The image at a random scale between the two, of that at which it fits into (height, width); then a random part
+    of that size, or padded on the right and below where it is smaller (EfficientDet's jitter)."""
+
+    def __init__(self, height: int, width: int, smallest: float, largest: float) -> None:
+        self._height, self._width, self._scales = height, width, (smallest, max(smallest, largest))
+
+    def __call__(self, boxed: Boxed) -> Boxed:
+        height, width = boxed.image.shape[-2:]
+        factor = min(self._height / height, self._width / width) * uniform(*self._scales)
+        inner = [max(1, round(height * factor)), max(1, round(width * factor))]
+        image = v2.functional.resize(boxed.image, inner, antialias=True)
+        top, left = (
+            round(uniform(0, max(0, side - own))) for side, own in zip(inner, (self._height, self._width), strict=True)
+        )
+        boxes = boxed.boxes * factor - boxed.boxes.new_tensor([left, top, left, top])
+        return cut(boxed, placed(image, self._height, self._width, -top, -left), boxes)
+
+
 class Colours:
     """Brightness shifted by up to `brightness` (0-255), contrast and saturation times 1 ± their values, the hue turned
     by up to `hue` (of 1); each at even chances."""

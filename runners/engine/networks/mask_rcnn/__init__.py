@@ -1,0 +1,1 @@
+"""Mask R-CNN (`mask_rcnn`): objects as boxes with classes and masks."""
