@@ -39,9 +39,9 @@ def milliseconds(seconds: list[float]) -> str:
 
 
 @contextmanager
-def serving(lines: int = 0, *, tool: str = TOOL, config: str = "") -> Iterator[Path]:
+def serving(lines: int = 0, *, tool: str = TOOL, config: str = "", tree: Path | None = None) -> Iterator[Path]:
     """Run a daemon on a temporary root with a tool as `classification_pyt`; `config` is appended to its taod.toml.
-    Yields the root."""
+    `tree`: another checkout whose daemon it is. Yields the root."""
     with tempfile.TemporaryDirectory(prefix="taod-bench-") as folder:
         tools = Path(folder) / "bin"
         tools.mkdir()
@@ -51,14 +51,19 @@ def serving(lines: int = 0, *, tool: str = TOOL, config: str = "") -> Iterator[P
         file.write_text(f'[runner]\norder = ["native"]\n[runner.native]\npath = ["{tools}"]\n{config}')
         root = Path(folder) / "root"
         command = [sys.executable, "-m", "taod", "serve", "--root", str(root), "--port", "0", "--config", str(file)]
-        daemon = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
+        environment = os.environ | ({} if tree is None else {"PYTHONPATH": str(tree)})
+        daemon = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=tree)
         try:
             assert daemon.stdout is not None
             assert daemon.stdout.readline(), "the daemon did not start"
             yield root
         finally:
             daemon.terminate()
-            daemon.wait(30)
+            try:
+                daemon.wait(30 if tree is None else 5)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
 
 
 @asynccontextmanager

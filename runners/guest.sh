@@ -1,6 +1,7 @@
 # The wrapper around a run that is no child of the daemon:
-# `sh -c <this text> taod-run <run folder> <log> <who> <signalled> <tool> …`, as the first process of a container or in
-# a cluster job. <log> is appended to; empty: output stays where it goes. <signalled>: `all`, or `children`.
+# `sh -c <this text> taod-run <run folder> <log> <who> <signalled>`, as the first process of a container or in a cluster
+# job. <log> is appended to; empty: output stays where it goes. <signalled>: `all`, or `children`. The tool's command line
+# comes in TAOD_COMMAND, quoted for a shell: every account of the machine can read a command line, and it may have a key.
 
 # The launchers of release 7.3 die of a SIGTERM at once and take the training along; the training alone saves a
 # checkpoint, and its launcher ends with it. So what the launcher has started gets the signal, or the launcher where it
@@ -49,7 +50,8 @@ tool=
 trap 'asked=1; again=1; [ $$ -ne 1 ] && [ "$signalled" != children ] || forward' TERM
 trap : HUP INT QUIT USR1 USR2 PIPE
 run=$1 log=$2 who=$3 signalled=$4
-shift 4
+eval "set -- $TAOD_COMMAND"
+unset TAOD_COMMAND
 [ -z "$log" ] || exec >>"$log" 2>&1
 # With noclobber the shell makes the file by O_EXCL, which succeeds once in the world: a daemon that takes it first has
 # decided that this attempt never starts. Its content names the owner.

@@ -18,6 +18,8 @@ WRAPPER = "\n".join(
     if line and line.lstrip()[0] != "#"
 )
 """The wrapper's text; its comments stay in the file."""
+COMMAND = "TAOD_COMMAND"
+"""Variable of the wrapper with the tool's command line, quoted for a shell."""
 SIGNALLED = 128
 """Exit codes from here on mean an end by a signal."""
 DAEMON = "daemon"

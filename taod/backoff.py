@@ -7,6 +7,8 @@ import asyncio
 import errno
 import logging
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from taod.errors import NoSpace, Unavailable
 
@@ -67,6 +69,16 @@ class Backoff:
         if what != self._reported:
             self._reported = what
             log.error(message, *arguments, exc_info=error)
+
+    @contextmanager
+    def passing(self, log: logging.Logger, message: str, *arguments: object) -> Iterator[None]:
+        """Catch and report an error that passes; raise any other one."""
+        try:
+            yield
+        except Exception as error:
+            if not passes(error):
+                raise
+            self.report(log, error, message, *arguments)
 
     def reset(self) -> None:
         """Reset the delay after a successful attempt."""

@@ -13,6 +13,7 @@ import logging.handlers
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -43,6 +44,10 @@ CANCEL_ALL = signal.SIGUSR2
 """Signal: cancel every job, and exit when no run is left."""
 SHUTDOWN_S = 3
 """Seconds for open requests to finish when the server stops."""
+SWITCH_S = 0.001
+"""Longest time for which one thread computes while the event loop waits."""
+ACCEPTED_AT_ONCE = 64
+"""Connections that one turn of the event loop accepts."""
 KEEP_ALIVE_S = 12
 """Longer than clients keep idle connections (httpx: 5 s), so that no request uses a connection being closed."""
 
@@ -125,7 +130,7 @@ class _Server(uvicorn.Server):
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._services.closing.set()
+        self._services.end_streams()
         await super().shutdown(sockets)
 
 
@@ -157,6 +162,8 @@ def serve(config: Config, announce: Callable[[DaemonInfo, Services], None]) -> i
             log.info("serving %s from %s", info.url, root.path)
             announce(info, services)
 
+        # A thread that computes may hold the interpreter only shortly: a request waits for it several times.
+        sys.setswitchinterval(SWITCH_S)
         server = _Server(_uvicorn_config(create_app(services), connections), services, ready)
         # uvicorn raises the signal that stopped it again at its end, when nothing is left to stop.
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -164,7 +171,8 @@ def serve(config: Config, announce: Callable[[DaemonInfo, Services], None]) -> i
         gc.collect()
         gc.freeze()  # Objects created so far stay: exclude them from later collections.
         try:
-            server.run(sockets=[listener])
+            # libuv accepts one connection in a turn of the loop, for each socket: a burst would make others wait.
+            server.run(sockets=[listener, *(listener.dup() for _ in range(ACCEPTED_AT_ONCE - 1))])
         finally:
             root.daemon_file.unlink(missing_ok=True)
             listener.close()
@@ -182,6 +190,7 @@ def _uvicorn_config(app: Litestar, connections: Connections) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
         timeout_keep_alive=KEEP_ALIVE_S,
     )
@@ -202,8 +211,10 @@ def _log_to(path: Path) -> None:
     to_terminal.setLevel(logging.WARNING)
     to_terminal.setFormatter(SafeFormatter("taod: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[to_file, to_terminal], force=True)
-    for chatty in ("httpx", "watchfiles", "uvicorn.error"):
+    for chatty in ("httpx", "watchfiles"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    for chatty in ("uvicorn.error", "multipart", "python_multipart"):  # warn of each malformed request, of anyone
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     quiet_uvicorn()
 
 

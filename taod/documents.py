@@ -29,6 +29,8 @@ class Bounds(msgspec.Struct, frozen=True):
 
 BOUNDS = Bounds()
 _LONGEST_NUMBER = 100
+_LONG_VALUES, _LONG_TEXT = 500, 200
+"""A value is long from so many values on, of which a text counts one for so many characters."""
 LARGEST = 2**63
 """Bound of the absolute value of whole numbers."""
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -192,7 +194,20 @@ def _reject_duplicate_keys(node: yaml.MappingNode) -> None:
 def measure(value: object, bounds: Bounds) -> int:
     """The number of keys in a value. Raises DocumentError beyond `bounds`, and for values that a document may not
     have."""
-    return _measure(value, bounds, [0])
+    keys = _keys(value, bounds)
+    return _measure(value, bounds, [0]) if keys is None else keys
+
+
+def is_long(value: object) -> bool:
+    """Whether work on a value takes milliseconds, so that it belongs in a thread."""
+    left, open_values = _LONG_VALUES, [value]
+    while open_values:
+        item = open_values.pop()
+        left -= 1 + len(item) // _LONG_TEXT if isinstance(item, str) else 1
+        if left < 0:
+            return True
+        open_values.extend(item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
+    return False
 
 
 def _bound_events(events: Iterable[yaml.Event], bounds: Bounds) -> None:
@@ -208,6 +223,35 @@ def _bound_events(events: Iterable[yaml.Event], bounds: Bounds) -> None:
         values += isinstance(event, yaml.NodeEvent)
         if values > 2 * bounds.values:  # keys are events too
             raise DocumentError(f"it holds more than {bounds.values} values")
+
+
+def _keys(value: object, bounds: Bounds) -> int | None:
+    """As `measure`, one level after the other and without the names of places; None for a value with a fault."""
+    level, depth, seen, keys = [value], 0, 1, 0
+    while level:
+        below: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                keys += len(item)
+                if not all(type(key) is str for key in item) or _CONTROL.search(" ".join(item)):
+                    return None
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+            elif isinstance(item, str):
+                if "\0" in item:
+                    return None
+            elif isinstance(item, int):
+                if not -LARGEST < item < LARGEST:
+                    return None
+            elif item is not None and not isinstance(item, float):
+                return None
+        seen += len(below)
+        depth += 1
+        if seen > bounds.values or (below and depth > bounds.depth):
+            return None
+        level = below
+    return keys
 
 
 def _measure(value: object, bounds: Bounds, seen: list[int], path: str = "$", depth: int = 0) -> int:

@@ -42,6 +42,7 @@ class Container(msgspec.Struct, frozen=True):
     argv: list[str]
     """The tool's command line, without the wrapper."""
     wrapped: list[str]
+    """The wrapper's arguments; it gets `argv` in its environment."""
     environment: dict[str, str]
     labels: dict[str, str]
     mounts: list[Mount]
@@ -72,7 +73,7 @@ def describe_container(
         name=name_of(request),
         image=image,
         argv=words,
-        wrapped=[*wrapper, signalled(command), *words],
+        wrapped=[*wrapper, signalled(command)],
         # The image's user database lacks this machine's users: tools that need a name or a home get these.
         environment={"HOME": "/tmp", "USER": "taod", "LOGNAME": "taod"}
         | given.caches()

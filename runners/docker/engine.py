@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import shlex
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import msgspec
 
 from runners.docker.container import STOP_SIGNAL, Container, host_options
 from runners.docker.endpoint import NoEngine
+from runners.remote_wrapper import COMMAND
 
 Value = TypeVar("Value")
 ANSWER_S = 60
@@ -76,7 +78,7 @@ class Engine:
                 command=["-c", *container.wrapped],
                 entrypoint=["/bin/sh"],
                 name=container.name,
-                environment=container.environment,
+                environment=container.environment | {COMMAND: shlex.join(container.argv)},
                 labels=container.labels,
                 user=container.user,
                 working_dir=container.folder,

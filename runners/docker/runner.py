@@ -202,7 +202,7 @@ class Docker:
                 code = remote_wrapper.exit_code(run)
                 if code is not None and backoff.failures:
                     return RunEnd(code)
-                log.warning("container %s cannot be waited for now: %s", handle, error)
+                backoff.report(log, error, "container %s cannot be waited for now", handle)
                 await backoff.wait()
         return ended
 

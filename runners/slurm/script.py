@@ -10,7 +10,7 @@ import msgspec
 from runners import ports, rules
 from runners.environment import Rules, of_every_run
 from runners.protocol import RunRequest
-from runners.remote_wrapper import WRAPPER, signalled
+from runners.remote_wrapper import COMMAND, WRAPPER, signalled
 from taod.catalogue import releases
 from taod.config import SlurmConfig
 
@@ -106,6 +106,7 @@ def script(request: RunRequest, config: SlurmConfig, given: Rules) -> str:
     lines.append(f'echo "$MASTER_PORT" >{shlex.quote(str(request.run_folder.port))}')
     lines += ports.spec_shell(request.command)
     words = ["exec", "/bin/sh", "-c", WRAPPER, "taod-run", str(request.run_folder.path), ""]
-    tool = [signalled(request.command), *wanted.prefix, *request.command.argv_with_following()]
-    lines.append(f'{shlex.join(words)} "$SLURM_JOB_ID" {shlex.join(tool)}')
+    tool = shlex.join([*wanted.prefix, *request.command.argv_with_following()])
+    lines.append(f"export {COMMAND}={shlex.quote(tool)}")
+    lines.append(f'{shlex.join(words)} "$SLURM_JOB_ID" {signalled(request.command)}')
     return "\n".join(lines) + "\n"

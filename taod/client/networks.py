@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TypeAlias
+from urllib.parse import quote
 
 from taod.client.transport import Namespace
 from taod.types.device import Device
@@ -23,7 +24,7 @@ class AsyncNetworks(Namespace):
     async def get(self, name: str, release: str | None = None) -> NetworkInfo:
         """One network, of a release or of the first that has it."""
         query = {"release": release}
-        return await self._transport.call("GET", f"/api/v1/networks/{name}", NetworkInfo, query=query)
+        return await self._transport.call("GET", f"/api/v1/networks/{quote(name, safe='')}", NetworkInfo, query=query)
 
     async def parameters(
         self,
@@ -47,7 +48,9 @@ class AsyncNetworks(Namespace):
             "text": text,
             "release": release,
         }
-        return await self._transport.call("GET", f"/api/v1/networks/{network}/parameters", Parameters, query=query)
+        return await self._transport.call(
+            "GET", f"/api/v1/networks/{quote(network, safe='')}/parameters", Parameters, query=query
+        )
 
 
 class AsyncDevices(Namespace):

@@ -43,7 +43,7 @@ class Planner(Protocol):
         """The job with its runner and its merged specification. Raises BadRequest."""
         ...
 
-    def prepare(self, resolved: ResolvedJob) -> Command:
+    async def prepare(self, resolved: ResolvedJob) -> Command:
         """Create the job's folder and specification file, and return its command. Raises BadRequest with a remedy."""
         ...
 

@@ -13,7 +13,7 @@ from typing import Protocol
 from runners.registry import RunnerRegistry
 from store import Store
 from store.records import HolderRecord, JobFilter, JobRecord, PendingJob
-from taod.backoff import Backoff
+from taod.backoff import Backoff, passes
 from taod.clock import Clock, SystemClock
 from taod.config import SchedulerConfig, SupervisionConfig
 from taod.paths import Root
@@ -46,7 +46,7 @@ from taod.telemetry.telemetry import Telemetry
 from taod.types.common import OwnerKind
 from taod.types.device import Device, DeviceKind
 from taod.types.job import JobUsage
-from taod.types.reason import CANCELLED_BY_SWEEP, CANCELLED_BY_USER, Actor, Reason, ReasonCode, cancelled
+from taod.types.reason import CANCELLED_BY_SWEEP, CANCELLED_BY_USER, Actor, Reason, ReasonCode, cancelled, fault_of
 from taod.types.state import ACTIVE, ON_DEVICE, State
 
 
@@ -307,7 +307,7 @@ class Scheduler:
                     self._apply(decision)
                 except Exception as error:
                     self._backoff.report(log, error, "%r could not be applied", decision)
-                    complete = False
+                    complete = not passes(error) and self._fail(decision.job_id, error) and complete
         explanations = [decision for decision in decisions if isinstance(decision, Explain)]
         if explanations:
             # In the loop's next iteration, after the start of this pass's runs.
@@ -319,6 +319,17 @@ class Scheduler:
             self.wake()
         self._device_monitor.publish_leases()
         return complete
+
+    def _fail(self, job_id: str, fault: Exception) -> bool:
+        """Fail a job after an error that does not pass. Returns whether this is recorded."""
+        try:
+            job = self._context.store.jobs.get(job_id)
+            if job is not None and not job.state.ended and job_id not in self._supervisions:
+                self._context.end(job_id, State.FAILED, fault_of(fault))
+        except Exception as error:
+            self._backoff.report(log, error, "job %s could not be given up", job_id)
+            return False
+        return True
 
     def _serve_cluster(self, site: Device) -> list[Lease | Explain]:
         queue = self._context.store.queue.queued_for_cluster(site.id, cluster_queue.decisive_jobs(site))
@@ -414,7 +425,8 @@ class Scheduler:
                 explained = [jobs.explain(each.job_id, each.reason) for each in explanations]
         except Exception as error:
             self._backoff.report(log, error, "why jobs wait could not be recorded")
-            self._pass_later()
+            if passes(error):
+                self._pass_later()
         else:
             if self._retry_timer is None:
                 self._backoff.reset()

@@ -12,6 +12,8 @@ from taod.paths import Root
 
 log = logging.getLogger(__name__)
 HOUR_S = 3600.0
+FIRST_S = 1.0
+"""Least time until a copy."""
 
 
 class Backups:
@@ -33,8 +35,8 @@ class Backups:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(self._due_in_s())
             try:
+                await asyncio.sleep(self._due_in_s())
                 arguments = (self._root.backups, self._root.database, self._config.backup_keep)
                 created = await asyncio.to_thread(copies.copy_into, *arguments)
                 log.info("copied the database to %s", created)
@@ -46,4 +48,4 @@ class Backups:
         """Seconds until the next copy; the first copy of a root is due an hour after the start."""
         newest = copies.listed(self._root.backups)[:1]
         age_s = time.time() - newest[0].stat().st_mtime if newest else self._config.backup_hours * HOUR_S - HOUR_S
-        return max(self._config.backup_hours * HOUR_S - age_s, 1.0)
+        return max(self._config.backup_hours * HOUR_S - age_s, FIRST_S)

@@ -18,6 +18,8 @@ class DevicesView:
         self._store = store
         self._pool = pool
         self._reading = asyncio.Lock()
+        self._last: tuple[bytes, dict[str, bytes]] = (b"", {})
+        """The last published list, and what each user sees of it."""
 
     async def seen_by(self, user_id: str) -> list[Device]:
         """The devices with measurements read now; other users' leases are redacted."""
@@ -25,9 +27,14 @@ class DevicesView:
 
     def redacted(self, devices: bytes, user_id: str) -> bytes:
         """An event's list of devices (JSON) with other users' leases redacted; the same bytes if there are none."""
-        published = msgspec.json.decode(devices, type=list[Device])
-        seen = self._redacted(published, user_id)
-        return devices if seen == published else msgspec.json.encode(seen)
+        if self._last[0] is not devices:
+            self._last = devices, {}
+        views = self._last[1]
+        if user_id not in views:
+            published = msgspec.json.decode(devices, type=list[Device])
+            seen = self._redacted(published, user_id)
+            views[user_id] = devices if seen == published else msgspec.json.encode(seen)
+        return views[user_id]
 
     def now(self) -> list[Device]:
         """The devices with the last measurements."""

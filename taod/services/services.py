@@ -82,7 +82,7 @@ class Services:
     ready: bool = False
     """Whether the scheduler runs."""
     closing: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the server stops, which ends endless streams."""
+    """Set when the server stops."""
 
     @property
     def uptime_s(self) -> float:
@@ -96,10 +96,15 @@ class Services:
         self.backups.start()
         self.ready = True
 
+    def end_streams(self) -> None:
+        """End endless answers: event streams and followed logs."""
+        self.closing.set()
+        self.bus.close()
+
     async def stop(self) -> None:
         """End streams and stop all services; runs continue."""
         self.ready = False
-        self.closing.set()
+        self.end_streams()
         await self.backups.stop()
         await self.checks.stop()
         await self.tools.stop()

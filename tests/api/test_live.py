@@ -45,7 +45,7 @@ async def live(config, gate) -> AsyncIterator[Live]:
             assert (await client.get("/api/v1/health/readiness")).status_code == 200
             yield Live(services, user, client, gate)
     finally:
-        services.closing.set()
+        services.end_streams()
         server.should_exit = True
         await asyncio.wait_for(serving, PATIENCE_S)
         services.store.close()
@@ -176,7 +176,7 @@ async def test_streams_end_when_the_server_stops(live) -> None:
     async with live.client.stream("GET", f"{live.base}/events") as response:
         blocks = response.aiter_bytes()
         await anext(blocks)
-        live.services.closing.set()
+        live.services.end_streams()
         async with asyncio.timeout(PATIENCE_S):
             async for _ in blocks:
                 pass

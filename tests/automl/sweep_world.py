@@ -100,7 +100,7 @@ class ToolPlanner:
     def secrets(self, job: JobRecord) -> list[str]:
         return []
 
-    def prepare(self, resolved: ResolvedJob) -> Command:
+    async def prepare(self, resolved: ResolvedJob) -> Command:
         job = resolved.job
         trial = self._store.sweeps.trial_of(job.id)
         assert trial is not None and job.spec is not None

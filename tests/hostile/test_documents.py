@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from taod.config import LimitsConfig, ServerConfig
 from tests.hostile.conftest import Daemon
 
 MB = 1 << 20
 YAML = {"Content-Type": "application/yaml"}
 PROTO = {"Content-Type": "text/plain"}
 LINES = 60_000
+NO_LIMITS = {"host", "port", "allow_remote", "allowed_hosts"}
+"""Of `[server]`."""
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +127,9 @@ REFERENCES = {
     "itself": {"a": {"b": "${a}"}},
     "unclosed": {"a": "${" * 5000},
     "nested": {"a": "${" * 2000 + "b" + "}" * 2000},
+    "nested deep": {"a": "${" * 20_000 + "b" + "}" * 20_000},
+    "many in a text": {"a": 1, "b": "${a}" * 200_000},
+    "many in texts": {"a": [1] * 1000} | {f"f{n}": "${a}" for n in range(1000)},
     "long index": {"a": [1], "b": "${a." + "1" * 5000 + "}"},
     "function": {"a": "${oc.env:HOME}"},
     "many wrong": {f"f{n}": "${nothing}" for n in range(5000)},
@@ -240,3 +247,10 @@ def test_others_are_served_while_bombs_arrive(daemon: Daemon, model: str) -> Non
         daemon.healthy()
         time.sleep(0.01)
     assert set(answered) == {400}
+
+
+def test_all_limits_are_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    limits = [f"limits.{name}" for name in LimitsConfig.__struct_fields__]
+    server = [f"server.{name}" for name in ServerConfig.__struct_fields__ if name not in NO_LIMITS]
+    assert [name for name in [*limits, *server] if f"`{name}`" not in text] == []

@@ -78,6 +78,49 @@ COMMANDS = {
     "unknown command": "@ATTACK",
     "unknown option": "job ls --text @ATTACK",
     "delete a dataset": "dataset rm @ATTACK",
+    "dataset summary": "dataset summary @DATASET",
+    "dataset report": "dataset report @DATASET",
+    "dataset report json": "dataset report @DATASET --json",
+    "dataset spec": "dataset spec get @DATASET @ATTACK",
+    "link": "dataset link @DATASET @ATTACK",
+    "upload": "dataset upload @DATASET @ATTACK",
+    "a dataset of a type": "dataset create --type @ATTACK --format @ATTACK",
+    "a setting of a dataset": "dataset set @DATASET @ATTACK",
+    "a dataset of a job": "dataset from-job @ATTACK",
+    "model create": "model create @ATTACK",
+    "model set": "model set @MODEL @ATTACK",
+    "model run": "model run @MODEL @ATTACK",
+    "model release": "model release @MODEL @ATTACK",
+    "model spec": "model spec get @MODEL @ATTACK",
+    "model spec set": "model spec set @MODEL train @ATTACK",
+    "model spec default": "model spec default @MODEL train",
+    "job spec": "job spec @JOB @ATTACK",
+    "job plan": "job plan @MODEL train",
+    "job cancel": "job cancel @ATTACK",
+    "job priority": "job priority @ATTACK high",
+    "job move": "job move @JOB @ATTACK",
+    "job download": "job download @JOB @ATTACK",
+    "job rm": "job rm @ATTACK",
+    "sweep ls": "sweep ls",
+    "sweep show": "sweep show @ATTACK",
+    "sweep csv": "sweep csv @ATTACK",
+    "network show": "network show @ATTACK",
+    "network parameters": "network show classification_pyt @ATTACK",
+    "tools ls": "tools ls",
+    "tools check": "tools check @ATTACK",
+    "tools install": "tools install @ATTACK",
+    "tools rm": "tools rm @ATTACK",
+    "ptm add": "ptm add @ATTACK @ATTACK",
+    "user add": "user add @ATTACK --root @ROOT",
+    "user key": "user key @ATTACK --root @ROOT",
+    "user revoke": "user revoke @ATTACK --root @ROOT",
+    "user rm": "user rm @ATTACK --root @ROOT",
+    "restore": "restore @ATTACK --root @ROOT",
+    "a file of settings": "config --config @ATTACK",
+    "completion": "completion @ATTACK",
+    "a port": "serve --port @ATTACK",
+    "a root": "stop --root @ATTACK",
+    "a dashboard of a root": "tui --root @ATTACK",
 }
 KEYS = {
     "log": b"l",
@@ -91,15 +134,17 @@ KEYS = {
 }
 """Name of a page of the dashboard → the key that leads there."""
 RUNNER = """
-import json, sys
+import json, sys, traceback
 from taod.cli.main import main
-for name, words in json.loads(sys.stdin.readline()):
+for name, words in json.load(open(sys.argv[1])):
     sys.__stdout__.write("@@" + name + "@@")
     sys.__stdout__.flush()
     try:
         main(words)
     except SystemExit:
         pass
+    except BaseException:
+        traceback.print_exc()
     sys.stdout.flush(); sys.stderr.flush()
 sys.__stdout__.write("@@end@@")
 sys.__stdout__.flush()
@@ -200,7 +245,9 @@ def shown(daemon: Daemon, hostile: dict[str, str]) -> dict[str, bytes]:
         words = [hostile[word[1:]].replace("\0", "") if word.startswith("@") else word for word in line.split()]
         filled.append((name, words))
     environment = {"TAOD_ROOT": str(daemon.root), "TERM": "xterm-256color", "COLUMNS": "160"}
-    end, process = in_terminal([sys.executable, "-c", RUNNER], environment, (json.dumps(filled) + "\n").encode())
+    lines = daemon.folder / "lines.json"  # A terminal's line has 4,096 characters at most.
+    lines.write_text(json.dumps(filled))
+    end, process = in_terminal([sys.executable, "-c", RUNNER, str(lines)], environment)
     seen = bytearray()
     try:
         read_until(end, b"@@end@@", seen)
@@ -219,6 +266,7 @@ def test_no_command_passes_a_control_character(shown: dict[str, bytes], name: st
     rest = ALLOWED.sub("", output.decode("utf-8", "replace")).replace("\n", "").replace("\t", "")
     assert terminal.in_lines(rest) == rest
     assert output.strip(), "nothing was shown"
+    assert b"Traceback" not in output
 
 
 @pytest.mark.parametrize("name", ["dataset ls", "model ls", "job ls"])

@@ -93,18 +93,18 @@ def model_of(services: Services, network: str) -> tuple[str, str]:
 
 
 @pytest.mark.skipif(not Path("/usr/bin/sbatch").exists(), reason="needs the Slurm client")
-def test_a_rule_sends_a_network_to_the_cluster_whose_slots_are_devices(services: Services) -> None:
+async def test_a_rule_sends_a_network_to_the_cluster_whose_slots_are_devices(services: Services) -> None:
     user, model = model_of(services, "dino")
     sites = [device for device in services.devices_view.now() if device.kind is DeviceKind.CLUSTER]
     assert [(site.id, site.slots) for site in sites] == [("cluster:slurm", 2)]
     spec = services.specs.schema(user, "model", model, "train")["default"]
     spec["train"]["num_gpus"] = 4
-    services.specs.post(user, "model", model, "train", spec)
+    await services.specs.post(user, "model", model, "train", spec)
     (job_id,) = services.submission.post(user, "model", model, [JobRun(["train"])])
     job = services.store.jobs.get(job_id)
     assert job is not None
     assert (job.site, job.devices_wanted) == ("cluster:slurm", 1)
-    (plan,) = services.dry_run.plan(user, "model", model, [JobRun(["train"])])
+    (plan,) = await services.dry_run.plan(user, "model", model, [JobRun(["train"])])
     assert plan.runner == "slurm"
     assert "--gres=gpu:4" in plan.executes
     with pytest.raises(BadRequest, match="num_gpus"):

@@ -76,7 +76,7 @@ class ScriptPlanner:
     def secrets(self, job: JobRecord) -> list[str]:
         return [SECRET]
 
-    def prepare(self, resolved: ResolvedJob) -> Command:
+    async def prepare(self, resolved: ResolvedJob) -> Command:
         job = resolved.job
         script = (job.spec or {}).get("script")
         if script is None:

@@ -52,8 +52,8 @@ class House:
         )
         self.user = self.store.users.add("local").id
 
-    def prepare(self, job: JobRecord) -> Command:
-        return self.commands.prepare(self.commands.resolve(job))
+    async def prepare(self, job: JobRecord) -> Command:
+        return await self.commands.prepare(self.commands.resolve(job))
 
     def dataset(self, name: str, state: str = "ready") -> str:
         record = DatasetRecord(
@@ -92,11 +92,11 @@ def house(tmp_path):
     house.store.close()
 
 
-def test_a_training_gets_its_spec_its_folders_and_its_command(house) -> None:
+async def test_a_training_gets_its_spec_its_folders_and_its_command(house) -> None:
     train, val = house.dataset("train"), house.dataset("val")
     house.model(train_datasets=[train], eval_dataset=val)
     job = house.job("train")
-    command = house.prepare(job)
+    command = await house.prepare(job)
     folder = house.root.job(job.id)
     assert command.argv[:2] == ["classification_pyt", "train"]
     assert (command.network, command.image, command.secrets) == ("classification_pyt", "tlt-pytorch", ["very secret"])
@@ -112,21 +112,21 @@ def test_a_training_gets_its_spec_its_folders_and_its_command(house) -> None:
     assert not list(folder.path.glob(".*"))
 
 
-def test_a_child_gets_the_weights_of_its_parent(house) -> None:
+async def test_a_child_gets_the_weights_of_its_parent(house) -> None:
     house.model(eval_dataset=house.dataset("val"))
     train = house.job("train")
     weights = house.root.job(train.id).results / "train" / "epoch_2.pth"
     evaluate = house.job("evaluate", train.id)
     with pytest.raises(BadRequest, match="the parent train j-train left no weights in"):
-        house.prepare(evaluate)
+        await house.prepare(evaluate)
     weights.parent.mkdir(parents=True)
     weights.write_bytes(b"w")
-    house.prepare(evaluate)
+    await house.prepare(evaluate)
     (spec,) = house.root.job(evaluate.id).path.glob("*.yaml")
     assert str(weights) in spec.read_text()
 
 
-def test_a_job_waits_for_missing_data_by_name(house) -> None:
+async def test_a_job_waits_for_missing_data_by_name(house) -> None:
     train, val = house.dataset("train"), house.dataset("late", state="empty")
     house.model(train_datasets=[train], eval_dataset=val)
     job = house.job("train")
@@ -139,7 +139,7 @@ def test_a_job_waits_for_missing_data_by_name(house) -> None:
     house.store.datasets.update(val, state="ready")
     assert house.commands.unready(job) is None
     with pytest.raises(BadRequest, match="the data of dataset 'late' is not at"):
-        house.prepare(job)
+        await house.prepare(job)
 
 
 def test_a_job_waits_for_a_conversion_which_does_not_wait_for_itself(house) -> None:
@@ -170,7 +170,7 @@ def test_a_file_is_replaced_atomically(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(("checkpoint", "expected"), [("latest", "epoch_3.pth"), ("best", "epoch_2.pth")])
-def test_the_checkpoint_to_use_is_a_setting(house, checkpoint, expected) -> None:
+async def test_the_checkpoint_to_use_is_a_setting(house, checkpoint, expected) -> None:
     val = house.dataset("val")
     house.model(train_datasets=[house.dataset("train")], eval_dataset=val)
     train = house.job("train")
@@ -182,5 +182,5 @@ def test_the_checkpoint_to_use_is_a_setting(house, checkpoint, expected) -> None
     house.store.jobs.save_result(train.id, Result(kpi=[losses]))
     house.commands._best = checkpoint == "best"
     job = house.job("evaluate", parent=train.id)
-    house.prepare(job)
+    await house.prepare(job)
     assert f"checkpoint: {results / expected}" in (house.root.job(job.id).path / "spec.yaml").read_text()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import msgspec
 import pytest
 
-from taod.telemetry.bus import Event, EventBus, Stream
+from taod.telemetry.bus import MOST_IN_BATCH, WOKEN_AT_ONCE, Event, EventBus, Stream
 from taod.types.event import EventType, ResourceChange
 from tests.patience import PATIENCE_S
 
@@ -61,7 +62,7 @@ async def test_a_reconnecting_client_gets_the_events_it_missed() -> None:
         assert ids_of(await take(stream, 2)) == ["2", "4"]
 
 
-@pytest.mark.parametrize("last", ["", "7", "other-1", "{token}-99", "{token}-x", "{token}--1"])
+@pytest.mark.parametrize("last", ["", "7", "other-1", "{token}-99", "{token}-x", "{token}--1", "{token}-" + "9" * 5000])
 async def test_an_unknown_id_gets_one_reset(last: str) -> None:
     bus = EventBus()
     publish(bus, 1)
@@ -119,6 +120,40 @@ async def test_the_bus_reports_whether_and_how_many_clients_listen() -> None:
     assert seen == [(0, False), (0, False), (2, True), (1, True), (0, False)]
 
 
+async def test_an_event_wakes_many_streams_in_slices() -> None:
+    """What else the loop has to do runs between them."""
+    bus, woken = EventBus(), 0
+
+    async def listen(stream: Stream) -> None:
+        nonlocal woken
+        await anext(stream)
+        woken += 1
+
+    async with AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(bus.subscribe("ada")) for _ in range(5 * WOKEN_AT_ONCE)]
+        listening = [asyncio.create_task(listen(stream)) for stream in streams]
+        await asyncio.sleep(0)
+        publish(bus, 1)
+        steps = []
+        while woken < len(streams):
+            before = woken
+            await asyncio.sleep(0)
+            steps.append(woken - before)
+        assert max(steps) <= WOKEN_AT_ONCE
+        await asyncio.gather(*listening)
+
+
+async def test_a_client_takes_all_events_at_once_and_nothing_for_a_while() -> None:
+    bus = EventBus()
+    async with bus.subscribe("ada") as stream:
+        assert await stream.batch(0.001) == []
+        publish(bus, 1), publish(bus, 2, "grace"), publish(bus, 3)
+        assert ids_of(await stream.batch(PATIENCE_S) or []) == ["1", "3"]
+        for number in range(2 * MOST_IN_BATCH):
+            publish(bus, number)
+        assert len(await stream.batch(PATIENCE_S) or []) == MOST_IN_BATCH
+
+
 async def test_closing_the_bus_ends_every_stream() -> None:
     bus = EventBus()
     async with bus.subscribe("ada", None) as stream:
@@ -130,3 +165,12 @@ async def test_closing_the_bus_ends_every_stream() -> None:
         await asyncio.sleep(0)
         bus.close()
         assert await asyncio.wait_for(waiting, PATIENCE_S) == []
+        assert await stream.batch(PATIENCE_S) is None
+
+
+async def test_a_closed_bus_still_serves_the_daemon() -> None:
+    bus = EventBus()
+    async with bus.subscribe("ada", looks=False) as stream:
+        bus.close()
+        publish(bus, 1)
+        assert ids_of(await take(stream, 1)) == ["1"]

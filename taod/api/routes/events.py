@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -53,33 +51,14 @@ async def messages(
     services: Services, user_id: str, last_id: str | None, heartbeat_s: float = HEARTBEAT_S
 ) -> AsyncGenerator[bytes, None]:
     """A comment, then events as they are published, and a comment after each `heartbeat_s` without an event."""
-    async with services.bus.subscribe(user_id, last_id) as subscription:
+    async with services.bus.subscribe(user_id, last_id) as stream:
         yield _CONNECTED
-        events = aiter(subscription)
-        next_event = asyncio.ensure_future(anext(events))
-        closing = asyncio.ensure_future(services.closing.wait())
-        try:
-            while True:
-                await asyncio.wait({next_event, closing}, timeout=heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
-                if closing.done():
-                    return
-                if not next_event.done():
-                    yield _HEARTBEAT
-                    continue
-                try:
-                    event = next_event.result()
-                except StopAsyncIteration:
-                    return
-                data = event.data
-                if event.type is EventType.DEVICES:
-                    data = services.devices_view.redacted(data, user_id)
-                yield encoded(event, data)
-                next_event = asyncio.ensure_future(anext(events))
-        finally:
-            for task in (next_event, closing):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
-                    await task
+        while (events := await stream.batch(heartbeat_s)) is not None:
+            yield b"".join(encoded(event, _seen_by(services, user_id, event)) for event in events) or _HEARTBEAT
+
+
+def _seen_by(services: Services, user_id: str, event: Event) -> bytes:
+    return services.devices_view.redacted(event.data, user_id) if event.type is EventType.DEVICES else event.data
 
 
 def encoded(event: Event, data: bytes) -> bytes:

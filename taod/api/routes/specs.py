@@ -43,7 +43,7 @@ class SpecsController(Controller):
     ) -> Response[Document]:
         """Validate and save a specification; warnings are in `X-Taod-Warnings`."""
         document = await _read(request, services, (user.id, self.kind, owner_id, action))
-        return _saved(services.specs.post(user.id, self.kind, owner_id, action, document), 201)
+        return _saved(await services.specs.post(user.id, self.kind, owner_id, action, document), 201)
 
     @put(summary="Update Specs", opt={"body": Document, "formats": FORMATS}, response_headers=WARNING_HEADER)
     async def put_specs(
@@ -51,7 +51,7 @@ class SpecsController(Controller):
     ) -> Response[Document]:
         """Merge into the saved specification, validate and save the result."""
         changes = await _read(request, services, (user.id, self.kind, owner_id, action))
-        return _saved(services.specs.put(user.id, self.kind, owner_id, action, changes), 200)
+        return _saved(await services.specs.put(user.id, self.kind, owner_id, action, changes), 200)
 
 
 class DatasetSpecsController(SpecsController):

@@ -81,8 +81,16 @@ class _Walk:
         self.near: dict[str, str | None] = {}
         """Unknown parameter → the nearest known one."""
         self.known = known_beside_table(network, table.action)
+        self.known_names = {name.rpartition(".")[2] for name in self.known}
         self.closed = network.takes_only_overrides
         """Whether the tool rejects a document with an unknown parameter."""
+
+    @property
+    def full(self) -> bool:
+        """Whether no more unknown parameters are reported."""
+        if self.strict or self.closed:
+            return len(self.violations) >= _MOST_VIOLATIONS
+        return len(self.warnings) >= _MOST_WARNINGS
 
     def group(self, node: Node, document: dict[str, Any], path: str) -> None:
         children = node.children
@@ -90,7 +98,7 @@ class _Walk:
         for key, value in document.items():
             child = children.get(key)
             if child is None or (tabled and not child.listed):
-                if not node.free:
+                if not node.free and not (self.full and key not in self.known_names):
                     self.unknown(f"{node.path}.{key}" if node.path else key, value, f"{path}.{key}")
             elif value is None or self.member(child, value, f"{path}.{key}"):
                 continue
@@ -174,10 +182,9 @@ class _Walk:
                     Violation(path, value, "must be a whole number of at least 0, or a list of them")
                 )
             return
-        rejecting = self.strict or self.closed
-        named = len(self.violations if rejecting else self.warnings)
-        if not rejecting and named >= _MOST_WARNINGS:
+        if self.full:
             return
+        rejecting = self.strict or self.closed
         if dotted not in self.near:
             # A comparison with every parameter takes a millisecond, on the event loop.
             self.near[dotted] = descriptions.nearest(self.table, dotted) if len(self.near) < _MOST_NEAREST else None

@@ -19,7 +19,8 @@ UNSET = "???"
 """OmegaConf's mark of a value that is still missing."""
 _PATH = re.compile(r"\.*[^.\[\]{}$:\s]+(?:\.[^.\[\]{}$:\s]+|\[[^.\[\]{}$:\s]+\])*")
 _STEP = re.compile(r"[^.\[\]]+")
-_MOST_VALUES = 200_000
+_MOST_VALUES = 50_000
+"""Of all values that are resolved, and of all references."""
 _MOST_CHARACTERS = 2_000_000
 """Of all texts that references become a part of."""
 _LONGEST_CHAIN = 32
@@ -49,6 +50,8 @@ def resolve(document: Document, whole: Document | None = None) -> tuple[Document
     `whole` is the document merged over its action's default, which references may name as well. Missing values
     (`???`) and references to unset values become null.
     """
+    if not has_references(document):
+        return document, []
     resolver = _Resolver(document if whole is None else whole)
     try:
         resolved: Document = resolver.everything(document, ())
@@ -64,12 +67,19 @@ class _Resolver:
         self._characters = 0
         self.problems: list[Problem] = []
 
+    def _count(self) -> None:
+        self._values += 1
+        if self._values > _MOST_VALUES:
+            raise _Unresolved(f"the references make more than {_MOST_VALUES} values of the document")
+
     def everything(self, value: Any, place: Place) -> Any:
         if isinstance(value, dict):
             return {key: self.everything(item, (*place, key)) for key, item in value.items()}
         if isinstance(value, list):
             return [self.everything(item, (*place, at)) for at, item in enumerate(value)]
         if len(self.problems) >= _MOST_PROBLEMS:
+            return value
+        if not isinstance(value, str):
             return value
         try:
             return self._value(value, place, (place,))
@@ -79,9 +89,7 @@ class _Resolver:
 
     def _value(self, value: Any, place: Place, chain: tuple[Place, ...]) -> Any:
         """A value with all references below it resolved; `chain` are the places on the way to it."""
-        self._values += 1
-        if self._values > _MOST_VALUES:
-            raise _Unresolved(f"the references make more than {_MOST_VALUES} values of the document")
+        self._count()
         if isinstance(value, dict):
             return {key: self._value(item, (*place, key), chain) for key, item in value.items()}
         if isinstance(value, list):
@@ -101,6 +109,7 @@ class _Resolver:
                 at = start + 2
                 continue
             parts.append(before[: len(before) - slashes // 2])
+            self._count()
             end = _closing(text, start)
             found = self._referred(text[start + 2 : end - 1], place, chain)
             if start == 0 and end == len(text):
@@ -153,12 +162,20 @@ class _Resolver:
         raise _Unresolved(f"${{{inner}}} refers to nothing: neither the document nor the default has {step!r} there")
 
 
+def has_references(document: Document) -> bool:
+    """Whether a document has anything to resolve."""
+    text = msgspec.json.encode(document)
+    return b"${" in text or f'"{UNSET}"'.encode() in text
+
+
 def _closing(text: str, start: int) -> int:
     """The place behind the brace that closes the one at `start`."""
     depth = 0
     for at in range(start, len(text)):
         if text.startswith("${", at):
             depth += 1
+            if depth > _LONGEST_CHAIN:
+                raise _Unresolved(f"references are nested more than {_LONGEST_CHAIN} deep")
         elif text[at] == "}":
             depth -= 1
             if not depth:

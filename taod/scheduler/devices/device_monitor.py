@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from store.records import LeaseRecord
+from taod.backoff import Backoff
 from taod.scheduler.context import SchedulerContext
 from taod.scheduler.policy.wait_reasons import device_label
 from taod.types.device import Device, DeviceKind
@@ -74,13 +75,15 @@ class DeviceMonitor:
             self._gpu_in_use.clear()
 
     async def _read_while_wanted(self) -> None:
+        errors = Backoff()
         while True:
             await self._wanted()
             try:
                 await asyncio.to_thread(self._context.devices.read)
                 self.apply_reading()
-            except Exception:
-                log.exception("the devices could not be read")
+                errors.reset()
+            except Exception as error:
+                errors.report(log, error, "the devices could not be read")
             await asyncio.sleep(self._context.devices.telemetry_s)
 
     async def _wanted(self) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from runners.protocol import RunEnd, RunRequest
 from store.records import JobRecord
 from taod import masking, plain_file
-from taod.backoff import Backoff, passes
+from taod.backoff import Backoff
 from taod.scheduler.context import ActiveRun, SchedulerContext
 from taod.scheduler.policy.wait_reasons import device_label
 from taod.scheduler.supervision import retry
@@ -33,7 +33,8 @@ async def finalize(
 
     `cancelled`: the reason if it was cancelled. `abort`: why taod ended it, if it did.
     """
-    final = await _finish(context, live)
+    # After an error the run is followed again, and its lines are read from the first on.
+    final = await context.telemetry.finish(live.job_id)
     await _mask_log(context, live)
     path = context.root.job(live.job_id).log
     final = msgspec.structs.replace(final, message=context.log_mask.text(path, final.message))
@@ -48,16 +49,11 @@ async def finalize(
     await _close_log(context, live)
     backoff = Backoff()
     while True:
-        try:
+        with backoff.passing(log, "the end of job %s cannot be recorded now; retrying", live.job_id):
             _record(context, live, ended, final, tail, cancelled, abort)
-        except Exception as error:
-            backoff.report(log, error, "the end of job %s could not be recorded", live.job_id)
-            if not passes(error):
-                raise
-            await backoff.wait()
-        else:
             context.log_mask.forget(path)
             return
+        await backoff.wait()
 
 
 def _record(
@@ -100,14 +96,6 @@ def _end(context: SchedulerContext, job: JobRecord, outcome: Outcome, ended: Run
         # Its start could not be recorded at the time.
         context.store.jobs.transition(job.id, State.STOPPING, Reason(ReasonCode.ENDED))
     context.end(job.id, outcome.state, outcome.reason, final.result)
-
-
-async def _finish(context: SchedulerContext, live: ActiveRun) -> Final:
-    try:
-        return await context.telemetry.finish(live.job_id)
-    except Exception:
-        log.exception("the status of job %s could not be read to its end", live.job_id)
-        return Final(status=None, message="", result=context.store.jobs.result(live.job_id))
 
 
 async def _lost_gpus(context: SchedulerContext, live: ActiveRun) -> AbortReason | None:

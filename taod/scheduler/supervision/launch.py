@@ -41,7 +41,7 @@ async def launch(context: SchedulerContext, job_id: str, stop_request: StopReque
     backoff = Backoff()
     while True:
         try:
-            runner, request, shown = _prepare(context, job)
+            runner, request, shown = await _prepare(context, job)
             break
         except Exception as error:
             if passes(error):
@@ -218,11 +218,11 @@ def identity_of(run: RunRecord) -> RunIdentity | None:
     return None if run.identity is None else msgspec.json.decode(run.identity, type=RunIdentity)
 
 
-def _prepare(context: SchedulerContext, job: JobRecord) -> tuple[Runner, RunRequest, Launch]:
+async def _prepare(context: SchedulerContext, job: JobRecord) -> tuple[Runner, RunRequest, Launch]:
     resolved = context.planner.resolve(job)
     runner = resolved.runner
     set_incomplete_aside(context, job)
-    command = context.planner.prepare(resolved)
+    command = await context.planner.prepare(resolved)
     folder = context.root.job(job.id)
     folder.path.mkdir(parents=True, exist_ok=True)
     attempt = job.attempt + 1

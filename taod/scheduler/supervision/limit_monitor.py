@@ -30,11 +30,14 @@ async def monitor_limits(
     context: SchedulerContext, live: ActiveRun, limits: Limits, end: Callable[[str, Reason], None]
 ) -> None:
     """Monitor until cancelled. Calls `end` with a cause and a reason to end the run."""
-    async with asyncio.TaskGroup() as tasks:
-        if limits.wall_s:
-            tasks.create_task(_wall(live, limits.wall_s, end))
-        if limits.stall_s:
-            tasks.create_task(_stall(context, live, limits, end))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            if limits.wall_s:
+                tasks.create_task(_wall(live, limits.wall_s, end))
+            if limits.stall_s:
+                tasks.create_task(_stall(context, live, limits, end))
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 async def _wall(live: ActiveRun, limit_s: float, end: Callable[[str, Reason], None]) -> None:

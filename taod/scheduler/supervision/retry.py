@@ -9,13 +9,13 @@ from datetime import datetime
 
 from runners.protocol import RunEnd
 from store.records import JobRecord
-from taod.backoff import Backoff
+from taod.backoff import Backoff, passes
 from taod.clock import iso
 from taod.scheduler.context import SchedulerContext
 from taod.scheduler.supervision.exit_classification import Outcome
 from taod.scheduler.supervision.run_limits import Limits, limits
 from taod.types.job import DetailedStatus, Result
-from taod.types.reason import Reason, ReasonCode
+from taod.types.reason import Reason, ReasonCode, fault_of
 from taod.types.reason_text import text
 from taod.types.state import State
 
@@ -60,8 +60,8 @@ class Retries:
         self.stop()
         try:
             held = self._context.store.jobs.to_retry()
-            self._deadlines = {job.id: self._deadline(job) for job in held}
-            waiting = [job for job in held if not self._queue_if_due(job)]
+            self._deadlines = {job.id: self._deadlines[job.id] for job in held if job.id in self._deadlines}
+            waiting = [job for job in held if not self._queued_or_failed(job)]
         except Exception as error:
             self._backoff.report(log, error, "jobs that wait for a retry could not be queued")
             delay: float | None = self._backoff.next_s()
@@ -76,6 +76,19 @@ class Retries:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _queued_or_failed(self, job: JobRecord) -> bool:
+        """Queue the job if its retry is due; fail it after an error that does not pass. Returns whether it waits no
+        longer."""
+        try:
+            self._deadlines[job.id] = self._deadline(job)
+            return self._queue_if_due(job)
+        except Exception as error:
+            if passes(error):
+                raise
+            log.exception("job %s could not be queued for its retry", job.id)
+            self._context.end(job.id, State.FAILED, fault_of(error))
+            return True
 
     def _queue_if_due(self, job: JobRecord) -> bool:
         """Queue the job if its retry is due. Returns whether it was."""

@@ -38,6 +38,7 @@ class RunSupervisor:
         """The reason if the run never started; None: NOT_STARTED with the time."""
         self._fault: Exception | None = None
         """The last error, if it is not transient."""
+        self._errors = Backoff()
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, live: ActiveRun | None = None) -> None:
@@ -77,10 +78,11 @@ class RunSupervisor:
             if over is None:
                 over = await self._attempt(live, recovered=False)
             while not over:
-                await backoff.wait()
-                over = await self._attempt(None, recovered=True)
-                if not over and self._fault is not None:
+                if self._fault is not None:
                     over = await self._give_up(self._fault)
+                if not over:
+                    await backoff.wait()
+                    over = await self._attempt(None, recovered=True)
         finally:
             self.live = None
             self.ended.set()
@@ -101,7 +103,7 @@ class RunSupervisor:
                 ended = await self._watch(self.live)
                 await finalize(self._context, self.live, ended, self._stop_request.cancelled, self._stop_request.abort)
         except Exception as error:
-            log.exception("the supervision of job %s failed; retrying", self.job_id)
+            self._errors.report(log, error, "the supervision of job %s failed", self.job_id)
             self._fault = None if passes(error) else error
             return False
         finally:
@@ -110,48 +112,67 @@ class RunSupervisor:
 
     async def _give_up(self, fault: Exception) -> bool:
         """End a job that taod cannot supervise, with the fault as its reason. Returns whether that is recorded."""
+        context = self._context
         try:
-            if (live := await self._readopt()) is not None:
+            if (live := await self._readopt(fault_of(fault))) is not None:
                 await live.runner.stop(live.identity, live.request, force=True)
-            job = self._context.store.jobs.get(self.job_id)
-            if job is not None and job.state.on_device:
-                if job.state is State.STARTING:
-                    self._context.store.jobs.transition(job.id, State.STOPPING, Reason(ReasonCode.ENDED))
-                self._context.end(self.job_id, State.FAILED, fault_of(fault))
         except Exception as error:
-            log.exception("job %s could not be given up", self.job_id)
-            return not passes(error)
+            if passes(error):
+                self._errors.report(log, error, "job %s cannot be given up now", self.job_id)
+                return False
+            log.exception("the run of job %s could not be stopped; it may live", self.job_id)
+        try:
+            job = context.store.jobs.get(self.job_id)
+            if job is not None and job.state.on_device:
+                try:
+                    context.end(self.job_id, State.FAILED, fault_of(fault))
+                except Exception as error:
+                    if passes(error):
+                        raise
+                    log.exception("the result of job %s could not be recorded", self.job_id)
+                    context.move(self.job_id, State.FAILED, fault_of(fault))
+        except Exception as error:
+            self._errors.report(log, error, "the end of job %s could not be recorded", self.job_id)
+            return False
         return True
 
-    async def _readopt(self) -> ActiveRun | None:
+    async def _readopt(self, fault: Reason | None = None) -> ActiveRun | None:
+        """The job's run; None if there is none: then the job is queued again, or has failed with `fault`."""
         job = self._context.store.jobs.get(self.job_id)
         if job is None or not job.state.on_device:
             return None
         never = self._never or Reason(ReasonCode.NOT_STARTED, {"at": self._context.now()})
-        live = await adopt(self._context, job, never=never)
+        live = await adopt(self._context, job, never=never, fault=fault)
         if job.stop_intent is not None:
             self._stop_request.end()
         return live
 
     async def _watch(self, live: ActiveRun) -> RunEnd:
+        """Wait for the run's end, beside stopping it when asked and monitoring its limits. Raises their errors that do
+        not pass."""
+        waiting = asyncio.create_task(self._wait(live), name=f"end of job {self.job_id}")
         beside = [
             asyncio.create_task(self._stop_when_asked(live), name=f"stop of job {self.job_id}"),
             asyncio.create_task(self._monitor_limits(live), name=f"limits of job {self.job_id}"),
         ]
-        backoff = Backoff()
+        pending: set[asyncio.Task[RunEnd] | asyncio.Task[None]] = {waiting, *beside}
         try:
-            while True:
-                try:
-                    return await live.runner.wait(live.identity, live.request)
-                except Exception as error:
-                    backoff.report(log, error, "the run of job %s could not be waited for", self.job_id)
-                    if not passes(error):
-                        raise
-                    await backoff.wait()
+            while not waiting.done():
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in done - {waiting}:
+                    task.result()
+            return waiting.result()
         finally:
-            for task in beside:
+            for task in (waiting, *beside):
                 task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
+            await asyncio.gather(waiting, *beside, return_exceptions=True)
+
+    async def _wait(self, live: ActiveRun) -> RunEnd:
+        backoff = Backoff()
+        while True:
+            with backoff.passing(log, "the run of job %s cannot be waited for now; retrying", self.job_id):
+                return await live.runner.wait(live.identity, live.request)
+            await backoff.wait()
 
     async def _monitor_limits(self, live: ActiveRun) -> None:
         job = self._context.store.jobs.get(self.job_id)
@@ -160,20 +181,16 @@ class RunSupervisor:
         kept = limits(self._context.supervision, job.network, job.action)
         backoff = Backoff()
         while True:
-            try:
+            with backoff.passing(log, "the limits of job %s cannot be monitored now; retrying", self.job_id):
                 return await monitor_limits(self._context, live, kept, self.abort)
-            except Exception as error:
-                backoff.report(log, error, "the limits of job %s cannot be monitored now; retrying", self.job_id)
-                await backoff.wait()
+            await backoff.wait()
 
     async def _stop_when_asked(self, live: ActiveRun) -> None:
         """On a stop request send SIGTERM, then SIGKILL after each grace period, until the run's end cancels this."""
         await self._stop_request.wait()
         force, backoff = False, Backoff()
         while True:
-            try:
+            with backoff.passing(log, "job %s cannot be signalled now; retrying", self.job_id):
                 await live.runner.stop(live.identity, live.request, force=force)
-            except Exception as error:
-                backoff.report(log, error, "job %s could not be signalled; retrying", self.job_id)
             await asyncio.sleep(self._context.config.grace_s)
             force = True

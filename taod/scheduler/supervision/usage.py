@@ -11,6 +11,7 @@ import msgspec
 import psutil
 
 from runners import processes
+from taod.backoff import Backoff
 from taod.scheduler.context import ActiveRun, SchedulerContext
 from taod.telemetry.log_truncation import trim
 from taod.types.job import JobUsage
@@ -36,6 +37,7 @@ class UsageMonitor:
         self._context = context
         self._live = live
         self._last: dict[str, tuple[_Sample, JobUsage]] = {}
+        self._errors: dict[str, Backoff] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -60,6 +62,7 @@ class UsageMonitor:
     def forget(self, job_id: str) -> None:
         """Drop the samples of a job whose run has ended."""
         self._last.pop(job_id, None)
+        self._errors.pop(job_id, None)
 
     async def _sample(self) -> None:
         context = self._context
@@ -73,8 +76,9 @@ class UsageMonitor:
                     if job is not None:
                         context.publisher.usage(job.user_id, usage)
                     await asyncio.to_thread(trim, context.root.job(live.job_id).log, context.supervision.log_bytes)
-                except Exception:
-                    log.exception("the usage of job %s could not be sampled", live.job_id)
+                except Exception as error:
+                    errors = self._errors.setdefault(live.job_id, Backoff())
+                    errors.report(log, error, "the usage of job %s could not be sampled", live.job_id)
             await self._pause()
 
     async def _pause(self) -> None:

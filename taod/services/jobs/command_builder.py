@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from taod.catalogue.commands.inputs import Assembled, DatasetFacts, JobFacts, Pa
 from taod.catalogue.network import get_network
 from taod.datasets.linked_view import refresh
 from taod.datasets.validation import extensions
+from taod.documents import is_long
 from taod.errors import BadRequest
 from taod.paths import Root
 from taod.scheduler.resolved_job import ResolvedJob
@@ -84,7 +86,7 @@ class CommandBuilder:
         jobs, _ = self._store.jobs.list(wanted, JobSort.DATE_ASCENDING)
         return next((job for job in jobs if conversions.is_conversion(job.action)), None)
 
-    def prepare(self, resolved: ResolvedJob) -> Command:
+    async def prepare(self, resolved: ResolvedJob) -> Command:
         """Create the job's folder with its specification and results folder. Returns the tool's command.
 
         Raises BadRequest for missing weights of the parent, missing data, or a value that the entry point of the tool
@@ -95,7 +97,7 @@ class CommandBuilder:
         folder.results.mkdir(parents=True, exist_ok=True)
         self._check_parent(resolved)
         facts = self.job_facts(resolved, self.gpus(resolved))
-        assembled = assemble(facts)
+        assembled = await _assembled(facts)
         # Not durable: after a power cut the job is prepared again; an fsync costs as much as a fork.
         if assembled.spec_path is not None and assembled.spec_text is not None:
             atomic_file.write(assembled.spec_path, assembled.spec_text.encode(), durable=False, mode=0o600)
@@ -154,7 +156,7 @@ class CommandBuilder:
         yield from (dataset.path or "" for _, dataset in resolved.datasets)
         yield from _texts(job.spec)
 
-    def preview(self, resolved: ResolvedJob, gpus: int) -> tuple[Assembled, list[str]]:
+    async def preview(self, resolved: ResolvedJob, gpus: int) -> tuple[Assembled, list[str]]:
         """Assemble the job without writing anything, its key masked. Also returns the fields that its parent will fill.
 
         Raises BadRequest for missing data or weights.
@@ -162,7 +164,7 @@ class CommandBuilder:
         facts = self.job_facts(resolved, gpus)
         if facts.key:
             facts = msgspec.structs.replace(facts, key=masking.MASK)
-        return assemble(facts), pending_fields(facts)
+        return await _assembled(facts), pending_fields(facts)
 
     def job_facts(self, resolved: ResolvedJob, gpus: int) -> JobFacts:
         """The facts that the catalogue assembles a command from. Raises BadRequest for missing data or weights."""
@@ -287,6 +289,11 @@ class CommandBuilder:
             lowest_class_id=summary.lowest_class_id,
             extensions=summary.extensions or extensions.listed(root, dataset.type),
         )
+
+
+async def _assembled(facts: JobFacts) -> Assembled:
+    """As `assemble`, which takes half a second for the longest specification: those in a thread."""
+    return await asyncio.to_thread(assemble, facts) if is_long(facts.spec) else assemble(facts)
 
 
 def command_of(assembled: Assembled, job: JobRecord | NewJob, secrets: list[str], gpus: int = 0) -> Command:

@@ -31,18 +31,18 @@ class DryRun:
         self._submission = submission
         self._commands = commands
 
-    def plan(self, user_id: str, kind: OwnerKind, owner_id: str, runs: Sequence[JobRun]) -> list[PlannedJob]:
+    async def plan(self, user_id: str, kind: OwnerKind, owner_id: str, runs: Sequence[JobRun]) -> list[PlannedJob]:
         """One entry per action, in order. Raises BadRequest if POST of the same request would."""
         ids = (f"dry-run-{number}" for number in itertools.count(1))
         jobs = self._submission.resolve(user_id, kind, owner_id, runs, lambda: next(ids), for_plan=True)
         self._submission.check_command_lines(jobs)
-        return [self._planned(resolved) for resolved in jobs]
+        return [await self._planned(resolved) for resolved in jobs]
 
-    def _planned(self, resolved: ResolvedJob) -> PlannedJob:
+    async def _planned(self, resolved: ResolvedJob) -> PlannedJob:
         job = resolved.job
         grants = self._grants(job)
         gpus = self._commands.gpus(resolved) if job.site else sum(grant.kind == DeviceKind.GPU for grant in grants)
-        assembled, pending = self._commands.preview(resolved, gpus)
+        assembled, pending = await self._commands.preview(resolved, gpus)
         name, launch = self._launch(resolved, assembled, grants, gpus)
         has_spec = assembled.spec_path is not None and assembled.spec_text is not None
         unready = self._commands.unready(job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import Any
 
@@ -18,7 +19,7 @@ from taod.catalogue.schema.validate import check
 from taod.catalogue.specfiles import references
 from taod.catalogue.specfiles.parse import ParseError
 from taod.config import SpecsConfig
-from taod.documents import DocumentError, measure
+from taod.documents import DocumentError, is_long, measure
 from taod.errors import BadRequest, InvalidSpec, NotFound
 from taod.services.jobs.job_owner import Owner, Owners
 from taod.services.parser import Parser
@@ -49,6 +50,7 @@ class Specs:
         self._owners = owners
         self._config = config
         self._parser = parser
+        self._long = asyncio.Lock()
 
     def schema(self, user_id: str, kind: OwnerKind, owner_id: str, action: str) -> Document:
         """JSON Schema of the action's parameters; its `default` is a complete valid spec. Raises NotFound."""
@@ -82,16 +84,24 @@ class Specs:
             label = {"yaml": "YAML", "json": "JSON", "protobuf": "protobuf text"}[chosen]
             raise BadRequest(f"the body is not {label} as {owner.network} reads it: {error}") from error
 
-    def post(self, user_id: str, kind: OwnerKind, owner_id: str, action: str, document: Document) -> Saved:
+    async def post(self, user_id: str, kind: OwnerKind, owner_id: str, action: str, document: Document) -> Saved:
         """Save a spec. Raises InvalidSpec listing the violations."""
         owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
-        return self._save(owner, action, document)
+        examined = await self._examined(owner, action, document)
+        self._owners.writable(user_id, kind, owner_id)
+        self._save(owner, action, examined.document)
+        return examined
 
-    def put(self, user_id: str, kind: OwnerKind, owner_id: str, action: str, changes: Document) -> Saved:
+    async def put(self, user_id: str, kind: OwnerKind, owner_id: str, action: str, changes: Document) -> Saved:
         """Merge changes into the saved spec. Raises NotFound if none was saved, InvalidSpec."""
-        owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
-        root = owner.catalogued.table(action).root
-        return self._save(owner, action, merge(self._saved(owner, action), changes, root))
+        while True:
+            owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
+            base = self._saved(owner, action)
+            examined = await self._examined(owner, action, merge(base, changes, owner.catalogued.table(action).root))
+            self._owners.writable(user_id, kind, owner_id)
+            if self._saved(owner, action) == base:  # else another request has changed it meanwhile
+                self._save(owner, action, examined.document)
+                return examined
 
     def for_job(self, owner: Owner, action: str) -> Saved:
         """The spec for a job of this action: the saved one, else the schema's default with a warning.
@@ -115,8 +125,7 @@ class Specs:
 
     def check_for_job(self, owner: Owner, action: str, document: Document) -> Saved:
         """Validate a spec for a single job, which is not saved. Raises InvalidSpec."""
-        document = self._resolved(owner, action, document)
-        return Saved(document, self._check(owner, action, document))
+        return self._examine(owner, action, document)
 
     def takes_spec(self, owner: Owner, action: str) -> bool:
         return owner.catalogued.takes_spec(action)
@@ -134,12 +143,21 @@ class Specs:
             raise NotFound(f"no spec was saved for {action}; GET …/specs/{action}/schema has a default to start from")
         return document
 
-    def _save(self, owner: Owner, action: str, document: Document) -> Saved:
-        document = self._resolved(owner, action, document)
-        warnings = self._check(owner, action, document)
+    def _save(self, owner: Owner, action: str, document: Document) -> None:
         with self._store.durable():
             self._store.specs.save(owner.kind, owner.id, action, document)
-        return Saved(document, warnings)
+
+    async def _examined(self, owner: Owner, action: str, document: Document) -> Saved:
+        """As `_examine`; a document that is long, or whose references may make it so, in a thread, one at a time."""
+        if not is_long(document) and not references.has_references(document):
+            return self._examine(owner, action, document)
+        async with self._long:
+            return await asyncio.to_thread(self._examine, owner, action, document)
+
+    def _examine(self, owner: Owner, action: str, document: Document) -> Saved:
+        """The document with its references resolved, and its warnings; does not use the store. Raises InvalidSpec."""
+        document = self._resolved(owner, action, document)
+        return Saved(document, self._check(owner, action, document))
 
     def _resolved(self, owner: Owner, action: str, document: Document) -> Document:
         """The document with OmegaConf references to its own values resolved, if the tool uses them."""

@@ -189,7 +189,7 @@ def test_an_images_tag_names_its_release(tag: str, release: str, reason: str) ->
         assert "5.0, the nearest known release" in verdict.remedy
 
 
-def test_a_model_is_of_the_release_of_the_tool_that_would_train_it(tools: Environments, tmp_path: Path) -> None:
+async def test_a_model_is_of_the_release_of_the_tool_that_would_train_it(tools: Environments, tmp_path: Path) -> None:
     services = _services(tools, tmp_path)
     try:
         user = services.users.add("ada")[0].id
@@ -209,7 +209,7 @@ def test_a_model_is_of_the_release_of_the_tool_that_would_train_it(tools: Enviro
         sweep = services.store.sweeps.get(sweep_id)
         assert sweep is not None and sweep.settings.metric == "val_mAP50"
         assert {each.path for each in sweep.space} <= set(get_network("dino", "7.3").table("train").automl)
-        (planned,) = services.dry_run.plan(user, "model", after, [JobRun(["train"])])
+        (planned,) = await services.dry_run.plan(user, "model", after, [JobRun(["train"])])
         assert planned.release == "7.3" and planned.argv[2] == "-e" and len(planned.argv) == 4
         (job_id,) = services.submission.post(user, "model", after, [JobRun(["train"])])
         job = services.store.jobs.get(job_id)
@@ -223,7 +223,7 @@ def test_a_model_is_of_the_release_of_the_tool_that_would_train_it(tools: Enviro
         services.store.close()
 
 
-def test_a_sweep_of_7_3_searches_the_parameters_and_ranges_of_7_3(tools: Environments, tmp_path: Path) -> None:
+async def test_a_sweep_of_7_3_searches_the_parameters_and_ranges_of_7_3(tools: Environments, tmp_path: Path) -> None:
     installed(tools, "7.3.0", entry=EntryPoint("classification_pyt", [ActionCheck("train", True)]))
     services = _services(tools, tmp_path)
     try:
@@ -242,9 +242,9 @@ def test_a_sweep_of_7_3_searches_the_parameters_and_ranges_of_7_3(tools: Environ
             ("train.optim.optim", {"values": ["adamw", "lion"]}, r"train\.optim\.optim.*lion"),
         ):
             with pytest.raises(InvalidSpec, match=fault):
-                services.specs.post(user, "model", model.id, "train", {"automl": {path: said}})
+                await services.specs.post(user, "model", model.id, "train", {"automl": {path: said}})
         narrowed = {"automl": {"train.optim.lr": {"min": 1e-4, "max": 1e-3}}, "train": {"num_epochs": 2}}
-        services.specs.post(user, "model", model.id, "train", narrowed)
+        await services.specs.post(user, "model", model.id, "train", narrowed)
         (job_id,) = services.submission.post(user, "model", model.id, [JobRun(["train"])])
         job, sweep = services.store.jobs.get(job_id), services.store.sweeps.get(job_id)
         assert job is not None and sweep is not None and (job.kind, job.release) == ("sweep", "7.3")
@@ -257,7 +257,7 @@ def test_a_sweep_of_7_3_searches_the_parameters_and_ranges_of_7_3(tools: Environ
 
 
 @pytest.mark.parametrize("name", [name for name, entry in index("7.3").items() if entry.release == "7.3"])
-def test_every_network_of_7_3_can_be_created_and_planned(name: str, tools: Environments, tmp_path: Path) -> None:
+async def test_every_network_of_7_3_can_be_created_and_planned(name: str, tools: Environments, tmp_path: Path) -> None:
     network = get_network(name, "7.3")
     every = [ActionCheck(action, True) for action in network.actions]
     installed(tools, "7.3.0", entry=EntryPoint(network.program, every))
@@ -273,9 +273,9 @@ def test_every_network_of_7_3_can_be_created_and_planned(name: str, tools: Envir
         model = services.models.create(user, ModelCreate(network_arch=name, **fields)).id
         for action in network.actions:
             default = services.specs.schema(user, "model", model, action)["default"]
-            services.specs.post(user, "model", model, action, default)
+            await services.specs.post(user, "model", model, action, default)
         chain = network.actions[:1] if service else ["train", "evaluate"][: 1 + (name != "nvdinov2")]
-        planned = services.dry_run.plan(user, "model", model, [JobRun(chain)])
+        planned = await services.dry_run.plan(user, "model", model, [JobRun(chain)])
         for each in planned:
             assert (each.release, each.argv[:3]) == ("7.3", [network.program, each.action, "-e"])
             assert not [warning for warning in each.warnings if "runner" in warning.code]
