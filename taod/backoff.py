@@ -7,8 +7,7 @@ import asyncio
 import errno
 import logging
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from taod.errors import NoSpace, Unavailable
 
@@ -70,17 +69,29 @@ class Backoff:
             self._reported = what
             log.error(message, *arguments, exc_info=error)
 
-    @contextmanager
-    def passing(self, log: logging.Logger, message: str, *arguments: object) -> Iterator[None]:
-        """Catch and report an error that passes; raise any other one."""
-        try:
-            yield
-        except Exception as error:
-            if not passes(error):
-                raise
-            self.report(log, error, message, *arguments)
+    def passing(self, log: logging.Logger, message: str, *arguments: object) -> _Passing:
+        """`with` it, an error that passes is caught and reported; any other one is raised."""
+        return _Passing(self, log, message, arguments)
 
     def reset(self) -> None:
         """Reset the delay after a successful attempt."""
         self.failures = 0
         self._reported = None
+
+
+class _Passing:
+    """A block whose errors may pass."""
+
+    def __init__(self, backoff: Backoff, log: logging.Logger, message: str, arguments: tuple[object, ...]) -> None:
+        self._backoff, self._log, self._message, self._arguments = backoff, log, message, arguments
+
+    def __enter__(self) -> None:
+        """Begin the block."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception) or not passes(error):
+            return False
+        self._backoff.report(self._log, error, self._message, *self._arguments)
+        return True

@@ -48,7 +48,7 @@ class OwnedJobsController(Controller):
         """Create one job for each action, all or none; the actions of an entry form a chain."""
         runs = to_runs(await read_json(request))
         if query.flag(request, "dry_run"):
-            plan = await services.dry_run.plan(user.id, self.kind, owner_id, runs)
+            plan: Any = await services.dry_run.plan(user.id, self.kind, owner_id, runs)
             return Response(plan, status_code=200)
         warnings = await services.lineage.before(user.id, self.kind, owner_id)
         created = services.submission.post(user.id, self.kind, owner_id, runs, warnings)

@@ -155,16 +155,17 @@ class RunSupervisor:
             asyncio.create_task(self._stop_when_asked(live), name=f"stop of job {self.job_id}"),
             asyncio.create_task(self._monitor_limits(live), name=f"limits of job {self.job_id}"),
         ]
-        pending: set[asyncio.Task[RunEnd] | asyncio.Task[None]] = {waiting, *beside}
+        active = set(beside)
         try:
             while not waiting.done():
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                for task in done - {waiting}:
+                await asyncio.wait({waiting, *active}, return_when=asyncio.FIRST_COMPLETED)
+                for task in [each for each in active if each.done()]:
                     task.result()
+                    active.discard(task)
             return waiting.result()
         finally:
-            for task in (waiting, *beside):
-                task.cancel()
+            for one in (waiting, *beside):
+                one.cancel()
             await asyncio.gather(waiting, *beside, return_exceptions=True)
 
     async def _wait(self, live: ActiveRun) -> RunEnd:
