@@ -131,7 +131,7 @@ def odvg(top: Path) -> None:
     lines = []
     for number in range(3):
         photograph(number, top / f"images/{number}.jpg")
-        line = {"filename": f"{number}.jpg", "height": SIDE, "width": SIDE, **(caption if number == 2 else found)}
+        line = {"file_name": f"{number}.jpg", "height": SIDE, "width": SIDE, **(caption if number == 2 else found)}
         lines.append(json.dumps(line) + "\n")
     text(top / "annotations_odvg.jsonl", "".join(lines))
     text(top / "annotations_odvg_labelmap.json", json.dumps({"0": "roof", "1": "tree"}))

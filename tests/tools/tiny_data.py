@@ -133,7 +133,7 @@ def phrases(folder: Path) -> None:
                 box = [x, y, x + width, y + height]
                 mask = [[x, y, x + width, y, x + width, y + height, x, y + height]]
                 found.append({"bbox": box, "label": numbers[key], "category": names[key], "mask": mask})
-        about = {"filename": image["file_name"], "height": image["height"], "width": image["width"]}
+        about = {key: image[key] for key in ("file_name", "height", "width")} | {"image_id": image["id"]}
         lines.append(json.dumps(about | {"detection": {"instances": found}}) + "\n")
     (folder / "annotations_odvg.jsonl").write_text("".join(lines))
     labels = {str(number): names[key] for key, number in numbers.items()}

@@ -1,7 +1,8 @@
 """Reader of ODVG: a line of JSON for each image with its boxes, and a map from label numbers to names.
 
 A line has either `detection` (boxes with numbers of the label map) or `grounding` (a caption, and boxes with phrases
-from it). Boxes are edges in pixels: left, top, right, bottom. `filename` is a path below images/.
+from it). Boxes are edges in pixels: left, top, right, bottom. `file_name`, as NVIDIA's tools of 7.3 read it, is a path
+below images/.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from taod.datasets.formats.types import Box, Found, Item, Label, Problem, image_
 
 LINES = "annotations_odvg.jsonl"
 LABEL_MAP = "annotations_odvg_labelmap.json"
-_FIELDS = "filename, height, width, and detection.instances or grounding.regions"
+_FIELDS = "file_name, height, width, and detection.instances or grounding.regions"
 
 
 class _Instance(msgspec.Struct, gc=False):
@@ -41,7 +42,7 @@ class _Grounding(msgspec.Struct):
 
 
 class _Line(msgspec.Struct):
-    filename: str
+    file_name: str
     height: int
     width: int
     detection: _Detection | None = None
@@ -70,12 +71,12 @@ def read(top: Path) -> Iterator[Found]:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             yield Problem(LINES, number, str(error), f"an object with {_FIELDS}")
             continue
-        path = posixpath.normpath(f"images/{line.filename}")
+        path = posixpath.normpath(f"images/{line.file_name}")
         if path not in images:
-            yield Problem(LINES, number, f"there is no image {shown(line.filename)}", "a path below images/")
+            yield Problem(LINES, number, f"there is no image {shown(line.file_name)}", "a path below images/")
             continue
         if path in named:
-            yield Problem(LINES, number, f"{shown(line.filename)} is already used", "one line an image")
+            yield Problem(LINES, number, f"{shown(line.file_name)} is already used", "one line an image")
         named.add(path)
         yield from _item(path, number, line, names)
     for path in sorted(images - named):
