@@ -31,6 +31,8 @@ class DatasetType(StrEnum):
     RE_IDENTIFICATION = "re_identification"
     # Of release 7.3; the ones above are those of 5.0.
     CENTERPOSE = "centerpose"
+    DEPTH_NET_MONO = "depth_net_mono"
+    DEPTH_NET_STEREO = "depth_net_stereo"
     VISUAL_CHANGENET_SEGMENT = "visual_changenet_segment"
 
 

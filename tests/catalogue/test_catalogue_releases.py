@@ -17,6 +17,7 @@ from taod.catalogue.schema.merge import default, get, put
 from taod.catalogue.schema.tables import index, network_file
 from taod.catalogue.schema.validate import check
 from taod.documents import read_yaml
+from taod.errors import BadRequest
 from tests.catalogue import golden
 
 ACTIONS = [(name, action) for _, name in golden.LATER for action in index("7.3")[name].actions]
@@ -72,6 +73,8 @@ def test_the_list_of_5_0_has_no_network_of_a_later_release() -> None:
     new = set(index("7.3")) - set(index())
     assert new == {
         "centerpose",
+        "depth_net_mono",
+        "depth_net_stereo",
         "grounding_dino",
         "image",
         "mae",
@@ -100,6 +103,20 @@ def test_every_default_validates(name: str, action: str) -> None:
     chosen = network.get_network(name, "7.3")
     assert check(chosen, action, default(chosen, action), strict=True).violations == []
     assert schema(chosen, action)["default"] == default(chosen, action)
+
+
+@pytest.mark.parametrize("name", ["depth_net_mono", "depth_net_stereo"])
+def test_depth_net_gets_its_lists_with_whole_paths(name: str, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "annotations.txt").write_text("images/1.png depth/1.png\nimages/2.png\n")
+    made = _train(name, tmp_path)
+    (train,) = read_yaml(made.spec_text)["dataset"]["train_dataset"]["data_sources"]
+    assert train["dataset_name"] == ("GenericDataset" if name == "depth_net_stereo" else "MetricMonoDataset")
+    whole = f"{tmp_path}/data/images/1.png {tmp_path}/data/depth/1.png\n{tmp_path}/data/images/2.png\n"
+    assert made.files[Path(train["data_file"])] == whole
+    (tmp_path / "data" / "annotations.txt").write_text("../other/1.png\n")
+    with pytest.raises(BadRequest, match="outside the dataset"):
+        _train(name, tmp_path)
 
 
 def test_an_unknown_parameter_is_rejected_as_the_tool_rejects_it() -> None:
@@ -378,7 +395,12 @@ def _made(name: str, action: str, folder: Path, format_: str) -> Any:
     )
 
 
-_MODULES = {"visual_changenet_classify": "visual_changenet", "visual_changenet_segment": "visual_changenet"}
+_MODULES = {
+    "depth_net_mono": "depth_net",
+    "depth_net_stereo": "depth_net",
+    "visual_changenet_classify": "visual_changenet",
+    "visual_changenet_segment": "visual_changenet",
+}
 
 
 OWN_PACKAGES = {"tao-ds": "nvidia_tao_ds", "tlt-pytorch": "nvidia_tao_pytorch", "tlt-tf2": "nvidia_tao_core"}

@@ -400,6 +400,21 @@ BROKEN: dict[tuple[str, str], dict[str, Breaks]] = {
         ),
         "an image cut off": cut("train/cups/0.png"),
     },
+    ("depth_net_mono", "default"): {
+        "a named image that is not there": add("annotations.txt", "images/other.jpg\n"),
+        "no depth": remove("depth/0.png"),
+        "too many paths": add("annotations.txt", "a b c d\n"),
+        "a path that leaves the dataset": add("annotations.txt", "../0_0.jpg\n"),
+        "two lines for an image": add("annotations.txt", "images/0_0.jpg\n"),
+        "a list that is no text": write("annotations.txt", b"\xff"),
+        "an image in no line": image("images/other.jpg"),
+        "an image cut off": cut("images/1_0.jpg"),
+    },
+    ("depth_net_stereo", "default"): {
+        "no right image": remove("images/1_1.jpg"),
+        "a single path": add("annotations.txt", "images/0_0.jpg\n"),
+        "a right image cut off": cut("images/1_1.jpg"),
+    },
     ("visual_changenet_segment", "default"): {
         "a named image that is not there": add("list/val.txt", "other.jpg\n"),
         "no second image": remove("B/train.jpg"),

@@ -38,6 +38,12 @@ SETS: dict[Kind, Files] = FILES | {
     ("centerpose", "default"): {
         f"{split}/1.{suffix}": content for split in SPLITS for suffix, content in (("png", PNG), ("json", b"{}"))
     },
+    ("depth_net_mono", "default"): {"images/1.png": PNG, "annotations.txt": b"images/1.png\n"},
+    ("depth_net_stereo", "default"): {
+        "images/1.png": PNG,
+        "images/2.png": PNG,
+        "annotations.txt": b"images/1.png images/2.png\n",
+    },
     ("visual_changenet_segment", "default"): {f"{folder}/1.png": PNG for folder in ("A", "B", "label")}
     | {"list/train.txt": b"1.png\n"},
     ("image_classification", "ssl"): {f"images_{split}/1.png": PNG for split in ("train", "val", "test")},
@@ -292,6 +298,14 @@ BROKEN: dict[Kind, dict[str, Change]] = {
         "splits of images": moved(("train/", "images_train/"), ("val/", "images_val/"), ("test/", "images_test/")),
         "val in capitals": moved(("val/", "Val/")),
         "no image": gone("train/1.png", "val/1.png", "test/1.png"),
+    },
+    **{
+        (name, "default"): {
+            "no list": gone("annotations.txt"),
+            "images in capitals": moved(("images/", "Images/")),
+            "a list of another format": moved(("annotations.txt", "annotations.csv")),
+        }
+        for name in ("depth_net_mono", "depth_net_stereo")
     },
     ("visual_changenet_segment", "default"): {
         "no lists": gone("list/"),

@@ -42,7 +42,7 @@ def test_a_right_dataset_is_accepted_and_has_no_problem(type_: str, format_: str
     assert report.first == []
     assert report.problems == 0
     assert report.items > 0
-    if summary.images and type_ not in ("action_recognition", "optical_inspection"):
+    if summary.images and type_ not in ("action_recognition", "depth_net_stereo", "optical_inspection"):
         assert report.items == summary.images
     assert summary.boxes == report.boxes or type_ in ("bpnet", "fpenet")
 

@@ -59,6 +59,8 @@ GOOD = [
     ("pose_classification", "default", tuple(f"nvidia/{file}" for file in POSE)),
     ("re_identification", "default", ("sample_train/1.jpg", "sample_test/1.jpg", "sample_query/1.jpg")),
     ("centerpose", "default", ("train/1.png", "val/1.png", "test/1.png")),
+    ("depth_net_mono", "default", ("images/1.png", "annotations.txt")),
+    ("depth_net_stereo", "default", ("images/1.png", "annotations.txt")),
     ("visual_changenet_segment", "default", ("A/1.png", "B/1.png", "label/1.png", "list/train.txt")),
 ]
 

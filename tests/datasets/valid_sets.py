@@ -335,6 +335,23 @@ def changes(top: Path) -> None:
         text(top / f"list/{split}.txt", f"{split}.jpg\n")
 
 
+def depths(top: Path, images: int = 1) -> None:
+    """Two scenes with one image each, or two, and what was measured in the first."""
+    lines = []
+    for number in range(2):
+        paths = [f"images/{number}_{side}.jpg" for side in range(images)]
+        for path in paths:
+            photograph(number, top / path)
+        lines.append(" ".join(paths))
+    (top / "depth").mkdir()
+    Image.fromarray(np.full((SIDE, SIDE), 200, "uint8")).save(top / "depth/0.png")
+    text(top / "annotations.txt", f"{lines[0]} depth/0.png\n{lines[1]}\n")
+
+
+def disparities(top: Path) -> None:
+    depths(top, images=2)
+
+
 VALID: dict[tuple[str, str], Callable[[Path], Any]] = {
     ("object_detection", "kitti"): kitti,
     ("object_detection", "coco"): coco,
@@ -367,6 +384,8 @@ VALID: dict[tuple[str, str], Callable[[Path], Any]] = {
     ("pose_classification", "default"): skeletons,
     ("re_identification", "default"): persons,
     ("centerpose", "default"): cuboids,
+    ("depth_net_mono", "default"): depths,
+    ("depth_net_stereo", "default"): disparities,
     ("visual_changenet_segment", "default"): changes,
 }
 """By type and format; every pair that the catalogue has."""

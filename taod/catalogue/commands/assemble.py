@@ -12,7 +12,7 @@ from taod import plain_file
 from taod.catalogue import preflight
 from taod.catalogue.commands import command, conversions, inherit, placeholders, resources, sources
 from taod.catalogue.commands.inputs import Assembled, JobFacts, ParentFacts
-from taod.catalogue.commands.sources import segmentation
+from taod.catalogue.commands.sources import depth, segmentation
 from taod.catalogue.commands.sources.common import known_classes
 from taod.catalogue.network import Network
 from taod.catalogue.schema import classwise, merge, normalise
@@ -220,6 +220,8 @@ def _files(facts: JobFacts, fields: dict[str, str]) -> dict[Path, str]:
     if facts.network in ("mask2former", "oneformer"):
         categories = segmentation.label_map(facts)
         return {} if categories is None else {facts.folder / segmentation.LABEL_MAP: categories}
+    if facts.network.startswith("depth_net"):
+        return depth.lists(facts)
     if "class_names_file" not in fields.values():
         return {}
     names = known_classes(facts)

@@ -46,6 +46,8 @@ _READERS: dict[str, dict[str, tuple[str, str]]] = {
     "pose_classification": {"*": ("arrays", "read")},
     "re_identification": {"*": ("folders", "read_persons")},
     "centerpose": {"*": ("cuboids", "read")},
+    "depth_net_mono": {"*": ("depth", "read_mono")},
+    "depth_net_stereo": {"*": ("depth", "read_stereo")},
     "visual_changenet_segment": {"*": ("changes", "read")},
 }
 

@@ -132,6 +132,8 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
     "pose_classification": {"*": Layout((), ((_pose("kinetics"), _pose("nvidia")),))},
     "re_identification": {"*": _filled("sample_train/", "sample_test/", "sample_query/")},
     "centerpose": {"*": _filled("train/", "val/", "test/")},
+    "depth_net_mono": {"*": Layout(("images/", "annotations.txt"), holds=_IMAGES)},
+    "depth_net_stereo": {"*": Layout(("images/", "annotations.txt"), holds=_IMAGES)},
     "visual_changenet_segment": {
         "*": Layout(
             ("A/", "B/", "label/", "list/"),
@@ -168,6 +170,8 @@ SPLITS: dict[str, tuple[str, ...]] = {
     "action_recognition": ("train", "test"),
     "re_identification": ("sample_train", "sample_test", "sample_query"),
     "centerpose": ("train", "val", "test"),
+    "depth_net_mono": ("images",),
+    "depth_net_stereo": ("images",),
     "visual_changenet_segment": ("A",),
 }
 """Folders whose images are counted, if they exist."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from taod.catalogue.commands.inputs import JobFacts
-from taod.catalogue.commands.sources import classification, detection, language, segmentation, services, video
+from taod.catalogue.commands.sources import classification, depth, detection, language, segmentation, services, video
 from taod.catalogue.commands.sources.common import Fill, calibrate, listed
 
 _FILLS: dict[str, Fill] = {
@@ -19,6 +19,8 @@ _FILLS: dict[str, Fill] = {
     "classification_tf1": classification.classification_tf1,
     "classification_tf2": classification.classification_tf2,
     "deformable_detr": detection.detr,
+    "depth_net_mono": depth.depth_net,
+    "depth_net_stereo": depth.depth_net,
     "detectnet_v2": detection.tfrecords_single_validation,
     "dino": detection.detr,
     "dssd": detection.tfrecords_with_labels,
