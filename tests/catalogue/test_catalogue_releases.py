@@ -346,6 +346,14 @@ def test_a_distillation_has_the_trained_model_as_its_teacher_and_its_own_student
 
 
 @pytest.mark.parametrize("action", ["evaluate", "inference", "export"])
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_mae_builds_the_model_of_the_stage_that_was_trained(stage: str, action: str, tmp_path: Path) -> None:
+    train = ParentFacts("mae", "train", tmp_path / "train" / "results", {"train": {"stage": stage}}, release="7.3")
+    spec = _after(action, train, tmp_path, {})
+    assert spec["train"] == {"stage": stage}
+
+
+@pytest.mark.parametrize("action", ["evaluate", "inference", "export"])
 def test_an_action_on_a_quantized_model_says_so(action: str, tmp_path: Path) -> None:
     left = tmp_path / "quantize" / "results" / "quantize" / "quantized_model_modelopt.pth"
     left.parent.mkdir(parents=True)

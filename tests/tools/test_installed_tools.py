@@ -72,7 +72,9 @@ def pytorch() -> Environment:
     """The newest PyTorch tools with the CPU layer, checked again with the tokenizer that oneformer imports."""
     made = install("pytorch")
     text_models.make(Path(made.path) / "bin/python", CACHE)
-    if "oneformer" in NETWORKS and not any(entry.name == "oneformer" and entry.offers("train") for entry in made.entry_points):
+    if "oneformer" in NETWORKS and not any(
+        entry.name == "oneformer" and entry.offers("train") for entry in made.entry_points
+    ):
         found = {"HF_HOME": str(CACHE / "huggingface"), "HF_HUB_OFFLINE": "1"}
         done = taod("tools", "check", made.name, "--json", environ=found)
         assert done.returncode == 0, done.stderr[-4000:]

@@ -69,6 +69,9 @@ def from_training(network: Network, facts: JobFacts, spec: merge.Document, class
             trained = {group: theirs[group]}
             laid = _overlay(merge.choose(network, {group: defaults[1].get(group) or {}}, trained), trained, root)
             inherited[group] = merge.merge(merge.choose(network, laid, own), own, root)[group]
+    for path in network.file.trained:
+        if (value := merge.get(theirs, path)) is not None:
+            merge.put(inherited, path, value)
     if facts.action == "distill":
         _teach(network, inherited, theirs)
     return inherited

@@ -125,6 +125,8 @@ class NetworkFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     export_joined: str = ""
     """The group of a training's specification with `input_map`, `concat_type` and `grid_map`: it joins an object's
     images, one for each light, into one."""
+    trained: list[str] = []
+    """Parameters of a training that the tool reads in later actions too: it builds the model by them."""
     one_of: list[list[str]] = []
     """A group, and names in it of which its tool reads only one: `[group, name, name, …]`; group `""` is the top."""
 
