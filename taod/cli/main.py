@@ -38,6 +38,7 @@ COMMANDS = {
     "restore": ("taod.cli.commands.backup", "restore", "Put a copy of the database in its place."),
     "doctor": ("taod.cli.commands.doctor", "doctor", "Check this machine and report what is missing."),
     "openapi": ("taod.cli.commands.openapi", "openapi", "The OpenAPI document of the API."),
+    "mcp": ("taod.cli.commands.mcp", "mcp", "Datasets, models and jobs as tools for agents (MCP)."),
     "completion": ("taod.cli.commands.completion", "completion", "The completion script of bash, zsh or fish."),
 }
 """Name of each command → module, attribute, one line of help."""

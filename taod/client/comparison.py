@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -19,7 +20,7 @@ class Row(msgspec.Struct, frozen=True):
     """One property, and its value for each job: text, a number, a list, or null where a job has none."""
 
     name: str
-    values: Sequence[object]
+    values: Sequence[Any]
 
     @property
     def differs(self) -> bool:

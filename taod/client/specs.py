@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from taod.client.errors import ClientError
 from taod.client.transport import Namespace, decode
 from taod.types.common import OwnerKind
 
@@ -20,6 +21,17 @@ class AsyncSpecs(Namespace):
     async def get(self, kind: OwnerKind, owner_id: str, action: str) -> Document:
         """The saved specification. Raises ClientError 404 if none is saved."""
         return await self._transport.call("GET", self._path(kind, owner_id, action), Document)
+
+    async def current(self, kind: OwnerKind, owner_id: str, action: str) -> Document:
+        """The saved specification, or the default where none was saved."""
+        try:
+            return await self.get(kind, owner_id, action)
+        except ClientError as error:
+            if error.status != 404:
+                raise
+        # None is saved, or the owner or action does not exist; the schema's answer distinguishes the two.
+        document: Document = (await self.schema(kind, owner_id, action))["default"]
+        return document
 
     async def save(self, kind: OwnerKind, owner_id: str, action: str, document: Document) -> tuple[Document, str]:
         """Save a specification; returns it as stored, and the daemon's warnings (empty if there are none)."""

@@ -11,7 +11,6 @@ from taod.cli.support import documents
 from taod.cli.support.options import with_client
 from taod.cli.support.output import json_option, print_json, warn
 from taod.cli.support.resolve import owner_id
-from taod.client.errors import ClientError
 from taod.types.common import OwnerKind
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def spec_group(kind: OwnerKind) -> click.Group:
         $EDITOR opens the whole specification.
         """
         whole_id = await owner_id(client, kind, owner)
-        document = await _current(client, kind, whole_id, action)
+        document = await client.specs.current(kind, whole_id, action)
         if pairs:
             documents.edit(document, pairs)
         else:
@@ -91,17 +90,6 @@ def spec_group(kind: OwnerKind) -> click.Group:
         await _save(client, kind, whole_id, action, document, as_json)
 
     return spec
-
-
-async def _current(client: AsyncClient, kind: OwnerKind, whole_id: str, action: str) -> Document:
-    try:
-        return await client.specs.get(kind, whole_id, action)
-    except ClientError as error:
-        if error.status != 404:
-            raise
-    # None is saved, or the owner or action does not exist; the schema's answer distinguishes the two.
-    document: Document = (await client.specs.schema(kind, whole_id, action))["default"]
-    return document
 
 
 def _in_editor(document: Document) -> Document:

@@ -86,7 +86,7 @@ class Output:
             table.add_row(*(Text(in_line(cell)) if isinstance(cell := row[number], str) else cell for number in used))
         self.console.print(table)
 
-    def pairs(self, pairs: Iterable[tuple[str, Any]]) -> None:
+    def pairs(self, pairs: Iterable[tuple[str, object]]) -> None:
         """Print names and values. Empty values are omitted."""
         from rich.table import Table
         from rich.text import Text
@@ -161,7 +161,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the AP
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """Print any value that msgspec encodes, as JSON."""
     text = msgspec.json.format(msgspec.json.encode(value)).decode()
     click.echo("".join(each if each.isprintable() or each == "\n" else f"\\u{ord(each):04x}" for each in text))
@@ -181,7 +181,7 @@ def confirm(lines: Iterable[str], yes: bool) -> None:
     click.confirm("Continue?", abort=True, err=True)
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """A value as text."""
     if value is None or value is msgspec.UNSET:
         return ""
