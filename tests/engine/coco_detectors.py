@@ -57,7 +57,7 @@ CASES = {
             },
             "eval_config": {"eval_epoch_cycle": EPOCHS},
         },
-        kpi="AP50", trained="AP50",
+        kpi="AP50", trained="AP50", epochs=10, least=0.05,
     ),
     "efficientdet_tf2": Case(
         changes={
