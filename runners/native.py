@@ -32,6 +32,8 @@ ENTRY_POINTS = {
 """Dataset type -> the entry point that converts it."""
 ENTRY_POINTS_OF_ACTIONS = {"kmeans": "yolo_v3", "augment": "augment", "trtexec": "trtexec"}
 """Action -> its entry point, for actions with the same one for all networks."""
+_SAME_WORD = {"retrain": "train"}
+"""Action -> the tool's own word for it, where it has another."""
 
 LEASE_GUARD = Path(__file__).parent / "lease_guard"
 """Folder of the module that keeps the tools' Python processes on their leased GPUs."""
@@ -178,8 +180,8 @@ class _Executable(msgspec.Struct, frozen=True):
 
 
 def _subtask(network: str, action: str) -> str:
-    """The word after the executable: dataset types have conversions of their own name."""
-    return "dataset_convert" if (network, action) in ENTRY_POINTS else action
+    """The word after the executable: dataset types have conversions of their own name, and a retrain is a train."""
+    return "dataset_convert" if (network, action) in ENTRY_POINTS else _SAME_WORD.get(action, action)
 
 
 def _entry(network: str, action: str, release: str) -> str:

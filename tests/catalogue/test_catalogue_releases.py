@@ -353,6 +353,14 @@ def test_mae_builds_the_model_of_the_stage_that_was_trained(stage: str, action: 
     assert spec["train"] == {"stage": stage}
 
 
+@pytest.mark.parametrize("action", ["evaluate", "inference", "export", "retrain"])
+@pytest.mark.parametrize("name", ["classification_tf2", "efficientdet_tf2"])
+def test_the_tf2_tools_read_a_model_in_the_order_of_its_channels(name: str, action: str, tmp_path: Path) -> None:
+    trained = {"data_format": "channels_last"}
+    train = ParentFacts(name, "train", tmp_path / "train" / "results", trained, release="7.3")
+    assert _after(action, train, tmp_path, {})["data_format"] == "channels_last"
+
+
 @pytest.mark.parametrize("action", ["evaluate", "inference", "export"])
 def test_an_action_on_a_quantized_model_says_so(action: str, tmp_path: Path) -> None:
     left = tmp_path / "quantize" / "results" / "quantize" / "quantized_model_modelopt.pth"

@@ -71,7 +71,6 @@ _GROUNDING_MODEL = {
     "dim_feedforward": 64,
     "num_queries": 30,
     "num_select": 20,
-    "max_text_len": 32,
 }
 _GROUNDING_DATA = {
     "dataset_type": "default",

@@ -53,11 +53,14 @@ def from_training(network: Network, facts: JobFacts, spec: merge.Document, class
     ancestor = trained_ancestor(facts.parent)
     if ancestor is None or ancestor.catalogued is not network or facts.action not in _AFTER_TRAINING:
         return spec
-    if facts.action in _PRUNING and network.image != "tlt-pytorch":
-        return spec
-    defaults = [merge.default(network, facts.action), merge.default(network, facts.action, classes)]
     theirs = _trained_spec(network, facts, ancestor, classes)
     inherited = dict(spec)
+    for path in network.file.trained:
+        if (value := merge.get(theirs, path)) is not None:
+            merge.put(inherited, path, value)
+    if facts.action in _PRUNING and network.image != "tlt-pytorch":
+        return inherited
+    defaults = [merge.default(network, facts.action), merge.default(network, facts.action, classes)]
     root = network.table(facts.action).root
     for group in _shared_groups(network, facts.action, ancestor.action):
         if isinstance(theirs.get(group), dict):
@@ -69,9 +72,6 @@ def from_training(network: Network, facts: JobFacts, spec: merge.Document, class
             trained = {group: theirs[group]}
             laid = _overlay(merge.choose(network, {group: defaults[1].get(group) or {}}, trained), trained, root)
             inherited[group] = merge.merge(merge.choose(network, laid, own), own, root)[group]
-    for path in network.file.trained:
-        if (value := merge.get(theirs, path)) is not None:
-            merge.put(inherited, path, value)
     if facts.action == "distill":
         _teach(network, inherited, theirs)
     return inherited

@@ -223,6 +223,14 @@ async def test_a_model_is_of_the_release_of_the_tool_that_would_train_it(tools: 
         services.store.close()
 
 
+def test_a_retraining_is_a_training_of_the_tool(tools: Environments) -> None:
+    installed(tools, "7.3.0", entry=EntryPoint("ocrnet", [ActionCheck("train", True), ActionCheck("prune", True)]))
+    native = Native(tools=tools.folder)
+    assert native.can("ocrnet", "retrain").can
+    assert native.can_release("ocrnet", "retrain", "7.3").can
+    assert not native.can("ocrnet", "evaluate").can
+
+
 async def test_a_sweep_of_7_3_searches_the_parameters_and_ranges_of_7_3(tools: Environments, tmp_path: Path) -> None:
     installed(tools, "7.3.0", entry=EntryPoint("classification_pyt", [ActionCheck("train", True)]))
     services = _services(tools, tmp_path)
