@@ -23,6 +23,7 @@ from taod.cli.main import command
 from taod.client import AsyncClient
 from taod.client.find import find
 from tests.patience import PATIENCE_S
+from tests.user_manager import manager as manager
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -18,22 +14,11 @@ import pytest
 from taod.client.errors import NoDaemon
 from taod.client.find import find, serving
 from tests.patience import PATIENCE_S
+from tests.user_manager import wait
 
 pytestmark = pytest.mark.slow(seconds=3)
 
-MANAGER = Path("/lib/systemd/systemd")
 TAOD = [sys.executable, "-m", "taod"]
-IN_NAMESPACE = f"""
-mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system && exec {MANAGER} --user --log-target=null
-"""
-"""systemd starts a user manager only where /run/systemd/system says that it manages the machine."""
-
-
-def wait(condition: Callable[[], object], what: str) -> None:
-    limit = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < limit, what
-        time.sleep(0.05)
 
 
 def taod(*words: str, code: int = 0, **environment: str) -> str:
@@ -49,33 +34,6 @@ def taod(*words: str, code: int = 0, **environment: str) -> str:
     )
     assert done.returncode == code, done.stdout + done.stderr
     return " ".join((done.stdout + done.stderr).replace("│", " ").split())
-
-
-@pytest.fixture
-def manager(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Variables by which commands find a systemd user manager that serves this test only."""
-    if os.geteuid() != 0 or not MANAGER.exists() or not shutil.which("unshare"):
-        pytest.skip("needs root, systemd and unshare to start a user manager of its own")
-    with tempfile.TemporaryDirectory(prefix="taod-xdg-") as runtime:  # a short path: it holds sockets
-        variables = {"XDG_RUNTIME_DIR": runtime, "XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path)}
-        process = subprocess.Popen(
-            ["unshare", "--mount", "sh", "-c", IN_NAMESPACE],
-            env=os.environ | variables,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            socket = Path(runtime) / "systemd" / "private"
-            wait(lambda: socket.exists() or process.poll() is not None, "the user manager does not start")
-            if process.poll() is not None:
-                pytest.skip("systemd does not start a user manager here")
-            yield variables
-        finally:
-            process.send_signal(signal.SIGRTMIN + 24)  # exit
-            try:
-                process.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
 
 
 def test_a_service_is_installed_restarted_after_a_kill_and_removed(manager: dict[str, str], tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from taod.client.find import find
 from tests.patience import PATIENCE_S
+from tests.user_manager import manager as manager
 
 TOOL = """#!/bin/sh
 # A network's entry point: starts, runs what the test has put beside it, and ends well.

@@ -54,13 +54,19 @@ async def test_one_that_hides_is_found_in_its_control_group(tmp_path: Path, stop
     assert not alive(away) and end.left == []
 
 
-async def test_one_that_hides_is_found_in_the_scope_of_systemd(tmp_path: Path) -> None:
-    if not cgroup.available_method().systemd:
-        pytest.skip("no systemd runs here that this account may ask")
+async def test_one_that_hides_is_found_in_the_scope_of_systemd(
+    manager: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", manager["XDG_RUNTIME_DIR"])
+    found = cgroup.available_method(systemd=tmp_path, root=False)
+    assert "--user" in found.systemd
+    monkeypatch.setattr(cgroup, "available_method", lambda: found)
     runner, request = ShellRunner(), python(tmp_path, HIDE)
     request = RunRequest(request.job_id, 1, request.command, request.folder, memory_bytes=1 << 30)
     identity = await runner.start(request)
     away = int(await appears(tmp_path / "away"))
+    group = cgroup.scope_of(away, local._group_name(request))
+    assert group is not None and away in cgroup.pids(group)
     end = await ended(runner, identity, request)
     assert not alive(away) and end.left == []
 
