@@ -61,7 +61,8 @@ _OCD_DATA = {
     },
     "validate_dataset": {"args": {"pre_processes": [_OCD_RESIZE]}},
 }
-_OCD_TRAIN = {"lr_scheduler": {"args": {"warmup_epoch": 1}}}
+_OCD_TRAIN = {"lr_scheduler": {"args": {"warmup_epoch": 2}}}
+"""The tool rejects as many epochs of warm-up as there are epochs."""
 _GROUNDING_MODEL = {
     "backbone": "resnet_50",
     "num_feature_levels": 2,
