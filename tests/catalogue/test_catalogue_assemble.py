@@ -279,6 +279,24 @@ def test_prune_options_go_to_the_command_line(tmp_path: Path) -> None:
     assert "--pruning_threshold=0.35" in assemble(facts).argv
 
 
+def test_a_retraining_has_the_model_and_the_classes_of_its_training(tmp_path: Path) -> None:
+    """A pruned model fits no other."""
+    entries = [{"key": "car", "value": {}, "postprocessing_config": {"clustering_config": {"dbscan_eps": 0.4}}}]
+    detector = {"model_config": {"num_layers": 10}, "classwise_config": entries, "training_config": {"num_epochs": 7}}
+    classifier = {"model": {"backbone": "resnet_10"}, "train": {"num_epochs": 7}}
+    for network, spec in (("detectnet_v2", detector), ("classification_tf2", classifier)):
+        trained = ParentFacts(network, "train", tmp_path / network / "train/results", spec=spec)
+        pruned = ParentFacts(network, "prune", tmp_path / network / "prune/results", parent=trained)
+        touch(pruned.results / "model.pth")
+        text = assemble(job(tmp_path, "retrain", {}, network=network, parent=pruned)).spec_text or ""
+        assert "num_epochs: 7" not in text, text
+        expected = ["num_layers: 10", "dbscan_eps: 0.4"] if network == "detectnet_v2" else ["backbone: resnet_10"]
+        assert all(line in text for line in expected), text
+        own = {"model_config": {"num_layers": 34}} if network == "detectnet_v2" else {"model": {"backbone": "vgg_16"}}
+        text = assemble(job(tmp_path, "retrain", {}, network=network, spec=own, parent=pruned)).spec_text or ""
+        assert ("num_layers: 34" in text) or ("backbone: vgg_16" in text), text
+
+
 def test_an_inference_of_detectnet_names_no_dataset_in_its_spec(tmp_path: Path, sets: dict[str, DatasetFacts]) -> None:
     trained = ParentFacts("detectnet_v2", "train", tmp_path / "train/results")
     touch(trained.results / "weights/model.epoch-3.hdf5")

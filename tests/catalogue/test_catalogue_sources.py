@@ -26,6 +26,14 @@ def made(network: str, action: str, **facts: Any) -> Assembled:
     )
 
 
+@pytest.mark.parametrize("network", ["classification_tf1", "classification_tf2"])
+def test_an_evaluation_of_a_classifier_measures_on_the_eval_dataset(network: str) -> None:
+    """Images for inference need no classes."""
+    assert "/data/E/images_val" in str(made(network, "evaluate").spec_text)
+    assert "/data/I/images_test" not in str(made(network, "evaluate").spec_text)
+    assert "/data/I/images_test" in str(made(network, "evaluate", eval=None).spec_text)
+
+
 @pytest.mark.parametrize(
     ("network", "action", "expected"),
     [

@@ -10,7 +10,7 @@ from taod import plain_file
 from taod.catalogue.commands.inputs import JobFacts, ParentFacts
 from taod.catalogue.commands.placeholders import spec_file, trained_ancestor
 from taod.catalogue.network import Network
-from taod.catalogue.schema import merge
+from taod.catalogue.schema import classwise, merge
 from taod.catalogue.schema.tables import Node
 from taod.documents import read_yaml
 
@@ -18,7 +18,6 @@ _AFTER_TRAINING = frozenset(
     {"evaluate", "export", "inference", "gen_trt_engine", "confmat", "prune", "retrain", "distill", "quantize"}
 )
 # For these the PyTorch tools build the network from the configuration before they load its weights.
-_PRUNING = frozenset({"prune", "retrain"})
 RESUME = "train.resume_training_checkpoint_path"
 """The checkpoint that a training on Lightning resumes from."""
 _MODEL = "model"
@@ -58,7 +57,7 @@ def from_training(network: Network, facts: JobFacts, spec: merge.Document, class
     for path in network.file.trained:
         if (value := merge.get(theirs, path)) is not None:
             merge.put(inherited, path, value)
-    if facts.action in _PRUNING and network.image != "tlt-pytorch":
+    if facts.action == "prune" and network.image != "tlt-pytorch":
         return inherited
     defaults = [merge.default(network, facts.action), merge.default(network, facts.action, classes)]
     root = network.table(facts.action).root
@@ -72,6 +71,9 @@ def from_training(network: Network, facts: JobFacts, spec: merge.Document, class
             trained = {group: theirs[group]}
             laid = _overlay(merge.choose(network, {group: defaults[1].get(group) or {}}, trained), trained, root)
             inherited[group] = merge.merge(merge.choose(network, laid, own), own, root)[group]
+    untouched = [default.get(classwise.CONFIG) for default in defaults]
+    if facts.action in ("evaluate", "retrain") and spec.get(classwise.CONFIG) in untouched:
+        inherited |= {name: theirs[name] for name in (classwise.CONFIG,) if name in theirs}
     if facts.action == "distill":
         _teach(network, inherited, theirs)
     return inherited
@@ -166,7 +168,7 @@ def _trained_spec(network: Network, facts: JobFacts, ancestor: ParentFacts, clas
 def _shared_groups(network: Network, action: str, trained: str) -> list[str]:
     ours, theirs = network.table(action).root.children, network.table(trained).root.children
     both = [name for name, node in ours.items() if name in theirs and node.is_group and theirs[name].is_group]
-    if action == "retrain":
+    if action == "retrain" and network.spec_format != "protobuf":
         return [name for name in both if name == _MODEL]
     if action == "distill":
         both = [name for name in both if name != _MODEL]

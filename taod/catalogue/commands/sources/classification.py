@@ -46,14 +46,15 @@ def _class_list(dataset: DatasetFacts, train: DatasetFacts | None) -> Path | Non
 
 
 def classification_tf1(spec: Spec, facts: JobFacts) -> None:
+    """An evaluation measures on the eval dataset; images for inference need no classes."""
     train = first(facts)
     put_all(
         spec,
         {
             "train_config.train_dataset_path": _folder(train, "images_train"),
             "train_config.val_dataset_path": _folder(facts.eval, "images_val"),
-            "eval_config.eval_dataset_path": _folder(facts.inference, "images_test")
-            or _folder(facts.eval, "images_val"),
+            "eval_config.eval_dataset_path": _folder(facts.eval, "images_val")
+            or _folder(facts.inference, "images_test"),
         },
     )
 
@@ -64,7 +65,7 @@ def classification_tf2(spec: Spec, facts: JobFacts) -> None:
         {
             "dataset.train_dataset_path": _folder(first(facts), "images_train"),
             "dataset.val_dataset_path": _folder(facts.eval, "images_val"),
-            "evaluate.dataset_path": _folder(facts.inference, "images_test") or _folder(facts.eval, "images_val"),
+            "evaluate.dataset_path": _folder(facts.eval, "images_val") or _folder(facts.inference, "images_test"),
         },
     )
 
