@@ -134,8 +134,8 @@ def test_a_corrupt_image_met_by_a_data_worker_is_named_the_same_way(colours: Any
     ("changes", "said"),
     [
         (
-            {"model__backbone__type": "fan_tiny_8_p4_hybrid"},
-            "fan_tiny_8_p4_hybrid' is not in the engine; it has resnet",
+            {"model__backbone__type": "faster_vit_0_224"},
+            "faster_vit_0_224' is not in the engine; it has resnet",
         ),
         ({"model__head__num_classes": 7}, "num_classes is 7, but the data have 3 classes"),
         ({"dataset__data__train__data_prefix": "/nowhere"}, "/nowhere is not a folder"),

@@ -120,6 +120,8 @@ def test_a_lone_last_image_is_left_out_in_training_only() -> None:
         ("resnet_10", {"hidden_sizes": [8, 8, 16, 16], "embedding_size": 8}),
         ("resnet_50", {"hidden_sizes": [16, 32], "depths": [1, 1], "embedding_size": 8, "stem_stride": 4}),
         ("convnext_atto", {"hidden_sizes": [8, 16], "depths": [1, 1], "drop_path_rate": 0.1}),
+        ("fan_tiny_8_p4_hybrid", {"drop_path_rate": 0.1}),
+        ("mobilenet_v1", {}),
         ("vit_tiny", {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}),
     ],
 )

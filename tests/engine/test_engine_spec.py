@@ -81,14 +81,16 @@ def test_the_seed_comes_from_either_place() -> None:
 
 
 @pytest.mark.engine
-def test_the_catalogues_default_backbone_is_rejected_for_train_alone() -> None:
-    able, reason, remedy = capabilities.can("classification_pyt", "train", CATALOGUE_DEFAULT)
+def test_the_catalogues_default_backbone_is_there_and_an_unknown_one_rejected_for_train_alone() -> None:
+    assert capabilities.can("classification_pyt", "train", CATALOGUE_DEFAULT) == (True, "", "")
+    unknown = {"model": {"backbone": {"type": "faster_vit_0_224"}}}
+    able, reason, remedy = capabilities.can("classification_pyt", "train", unknown)
 
     assert not able
-    assert "fan_tiny_8_p4_hybrid" in reason
+    assert "faster_vit_0_224" in reason
     assert all(name in reason for name in capabilities.BACKBONES["classification_pyt"])
     assert remedy
-    assert capabilities.can("classification_pyt", "evaluate", CATALOGUE_DEFAULT) == (True, "", "")
+    assert capabilities.can("classification_pyt", "evaluate", unknown) == (True, "", "")
 
 
 @pytest.mark.engine
@@ -129,7 +131,10 @@ def test_asking_for_capabilities_imports_nothing_heavy() -> None:
 
 def test_every_backbone_resolves_and_small_images_get_a_small_stem() -> None:
     for name in backbones.BACKBONES:
-        assert backbones.resolve(name, {}, (224, 224))[0]["family"] == name.split("_")[0]
+        family = backbones.resolve(name, {}, (224, 224))[0]["family"]
+        assert family == name.split("_")[0] or family == "timm"
+    with pytest.raises(SpecError, match="cannot be cut into the tokens of fan_tiny"):
+        backbones.resolve("fan_tiny_8_p4_hybrid", {}, (100, 96))
     assert backbones.resolve("resnet_18", {}, (32, 32))[0]["stem_stride"] == 1
     assert backbones.resolve("resnet_18", {}, (224, 224))[0]["stem_stride"] == 4
     assert backbones.resolve("resnet_18", {"stem_stride": 2}, (32, 32))[0]["stem_stride"] == 2

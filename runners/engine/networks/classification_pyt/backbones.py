@@ -2,13 +2,14 @@
 
 ResNet: He et al. 2016 (arXiv:1512.03385). ConvNeXt: Liu et al. 2022 (arXiv:2201.03545), the two smallest with the
 widths of timm's femto and atto. ViT: Dosovitskiy et al. 2021 (arXiv:2010.11929), tiny and small of DeiT
-(arXiv:2012.12877).
+(arXiv:2012.12877). FAN: Zhou et al. 2022 (arXiv:2204.12451). The others are timm's models of these papers.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from runners.engine.backbones.shapes import FAN
 from runners.engine.errors import SpecError
 
 DEFAULT = "resnet_tiny"
@@ -33,6 +34,15 @@ def _vit(hidden: int, layers: int, heads: int) -> dict[str, Any]:
     return {"family": "vit", "hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads}
 
 
+def _timm(model: str) -> dict[str, Any]:
+    return {"family": "vgg" if model.startswith("vgg") else "timm", "model": model}
+
+
+_SWIN = (
+    *(f"swin_{size}_patch4_window7_224" for size in ("tiny", "small", "base", "large")),
+    *(f"swin_{size}_patch4_window12_384" for size in ("base", "large")),
+)
+
 BACKBONES: dict[str, dict[str, Any]] = {
     "resnet_tiny": _resnet("basic", 16, [16, 32, 64, 128], [1, 1, 1, 1]),
     "resnet_10": _resnet("basic", 64, [64, 128, 256, 512], [1, 1, 1, 1]),
@@ -51,6 +61,16 @@ BACKBONES: dict[str, dict[str, Any]] = {
     "vit_tiny": _vit(192, 12, 3),
     "vit_small": _vit(384, 12, 6),
     "vit_base": _vit(768, 12, 12),
+    **{name: {"family": "fan"} for name in FAN},
+    **{name: _timm(name) for name in _SWIN},
+    **{f"gc_vit_{size}": _timm(f"gcvit_{size}") for size in ("xxtiny", "xtiny", "tiny", "small", "base")},
+    **{f"efficientnet_b{size}": _timm(f"tf_efficientnet_b{size}") for size in range(7)},
+    "mobilenet_v1": _timm("mobilenetv1_100"),
+    "mobilenet_v2": _timm("mobilenetv2_100"),
+    "darknet_53": _timm("darknet53"),
+    "cspdarknet_53": _timm("cspdarknet53"),
+    "vgg_16": _timm("vgg16_bn"),
+    "vgg_19": _timm("vgg19_bn"),
 }
 
 _Kind = type | tuple[type, ...]
@@ -82,6 +102,9 @@ OPTIONS: dict[str, dict[str, _Kind]] = {
         "patch_size": int,
         "hidden_dropout_prob": _NUMBER,
     },
+    "fan": {"drop_path_rate": _NUMBER},
+    "timm": {"drop_path_rate": _NUMBER},
+    "vgg": {},
 }
 """What `model.backbone.custom_args` may set, a family. `stem_stride` (1, 2 or 4) and `patch_size` are how much the
 stem shrinks the image; left out, they are chosen by the image's size."""
@@ -113,6 +136,10 @@ def resolve(name: str, custom: dict[str, Any], size: tuple[int, int] | None) -> 
         options[option] = _checked(key, value, allowed[option])
     _check_shape(name, options)
     if size is None:
+        return options, notes
+    if options["family"] == "fan" and any(side % 16 for side in size):
+        raise SpecError(f"An image of {size[0]}x{size[1]} cannot be cut into the tokens of {name}, 16 pixels wide.")
+    if options["family"] not in ("resnet", "convnext", "vit"):
         return options, notes
     shrink = "stem_stride" if options["family"] == "resnet" else "patch_size"
     options.setdefault(shrink, _shrink(options["family"], min(size)))

@@ -8,6 +8,9 @@ import msgspec
 import torch
 from torch import nn
 
+from runners.engine.backbones.fan import Fan
+from runners.engine.backbones.shapes import FAN
+from runners.engine.core import vision
 from runners.engine.core.vision import without_torchvision
 from runners.engine.networks.classification_pyt import backbones
 
@@ -41,12 +44,42 @@ def plan(backbone: str, custom: dict[str, Any], classes: int, size: tuple[int, i
     return Architecture(backbone, options, classes, *size), notes
 
 
-def build(architecture: Architecture) -> Classifier:
+def build(architecture: Architecture) -> nn.Module:
     """The model, its weights drawn from torch's random state."""
     options = {key: value for key, value in architecture.options.items() if key != "family"}
+    family = architecture.options["family"]
+    if family == "fan":
+        return _Headed(Fan(FAN[architecture.backbone], options.get("drop_path_rate", 0.0)), architecture.classes)
+    if family in ("timm", "vgg"):
+        return _timm(architecture, options)
     without_torchvision()
-    make = {"resnet": _resnet, "convnext": _convnext, "vit": _vit}[architecture.options["family"]]
+    make = {"resnet": _resnet, "convnext": _convnext, "vit": _vit}[family]
     return Classifier(make(architecture, options))
+
+
+class _Headed(nn.Module):
+    """A FAN with one linear layer on the features of its class token."""
+
+    def __init__(self, body: Fan, classes: int) -> None:
+        super().__init__()
+        self.body, self.head = body, nn.Linear(body.width, classes)
+        nn.init.trunc_normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.head(self.body(pixels))
+        return found
+
+
+def _timm(architecture: Architecture, options: dict[str, Any]) -> nn.Module:
+    vision.define()  # timm imports torchvision
+    import timm
+
+    name = options.pop("model")
+    if name.startswith(("swin", "gcvit")):
+        options["img_size"] = (architecture.height, architecture.width)
+    found: nn.Module = timm.create_model(name, num_classes=architecture.classes, **options)
+    return found
 
 
 def _resnet(architecture: Architecture, options: dict[str, Any]) -> nn.Module:
