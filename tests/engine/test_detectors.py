@@ -29,7 +29,8 @@ class Detector:
         self.held_out = shapes.write(root / "val", 8, 2)
         train = shapes.write(root / "train", images, 1)
         self.document = detectors.document(network, epochs, train, self.held_out, side)
-        self.weights = f"weights/model_epoch_{epochs}.pth"
+        name = "model.epoch-{}.pth" if network == "detectnet_v2" else "model_epoch_{}.pth"
+        self.weights = f"weights/{name.format(epochs)}"
 
     def run(self, action: str, results: str, **options: object) -> int:
         spec = self.root / "spec.txt"

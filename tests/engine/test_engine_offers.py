@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
 import pytest
 
 from runners.engine import capabilities
 from runners.engine.core import offer
+from taod.catalogue.commands.assemble import assemble
+from taod.catalogue.commands.inputs import JobFacts, ParentFacts
 from taod.catalogue.network import get_network
 
 NETWORKS = (
@@ -63,3 +69,18 @@ def test_a_value_that_the_engine_lacks_is_rejected() -> None:
 
     assert not able
     assert reason.startswith("dataset.data.val.ann_file is")
+
+
+@pytest.mark.engine
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs the engine")
+@pytest.mark.parametrize("network", capabilities.OFFERS)
+def test_the_checkpoint_of_a_training_is_what_an_evaluation_reads(network: str, tmp_path: Path) -> None:
+    name = import_module(f"runners.engine.networks.{network}.network").NETWORK.checkpoint_name.format(epoch=8)
+    trained = ParentFacts(network, "train", tmp_path / "train")
+    (trained.results / name).parent.mkdir(parents=True)
+    (trained.results / name).write_bytes(b"weights")
+    facts = JobFacts(
+        network=network, action="evaluate", folder=tmp_path, results=tmp_path / "r", key="k", spec={}, parent=trained
+    )
+    made = assemble(facts)
+    assert str(trained.results / name) in f"{' '.join(made.argv)} {made.spec_text}"

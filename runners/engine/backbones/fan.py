@@ -126,7 +126,7 @@ class ChannelAttention(nn.Module):
 
     def forward(self, tokens: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
         asked = self.ask(tokens).softmax(dim=1).unflatten(2, (self._heads, -1))  # over the tokens
-        prototype = tokens.softmax(dim=1).view(*asked.shape).mean(dim=3, keepdim=True)
+        prototype = tokens.softmax(dim=1).reshape(-1, *asked.shape[1:]).mean(dim=3, keepdim=True)
         share = ((asked * prototype).sum(dim=1).sigmoid() * self.temperature).flatten(1)  # [n, width]
         wide = self.widen(tokens)
         near = self.near(wide.transpose(1, 2).unflatten(2, (rows, columns))).flatten(2).transpose(1, 2)

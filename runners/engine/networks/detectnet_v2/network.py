@@ -46,6 +46,8 @@ class DetectnetV2(Detection[Spec]):
     spec_type = Spec
     output_names = ("output_cov/Sigmoid", "output_bbox/BiasAdd")
     probe_names = ()
+    checkpoint_name = "weights/model.epoch-{epoch}.pth"
+    """As the tool's, in whose names taod looks for the epoch."""
 
     def plan(self, spec: Spec, run: Run) -> Plan[DetectionFrame, Batch]:
         own, config = spec.augmentation_config.preprocessing, spec.dataset_config

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from runners.engine.backbones.shapes import FAN
 from runners.engine.core.offer import EXPORT, TRAINING, Offer
 from runners.engine.errors import SpecError
 from runners.engine.spec import convert
@@ -16,7 +15,7 @@ from taod.documents import Document
 Positive = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Colour = tuple[int, int, int]
-BACKBONES = (*(f"mit_b{size}" for size in range(6)), *FAN)
+BACKBONES = tuple(f"mit_b{size}" for size in range(6))
 
 
 class ImageNorm(msgspec.Struct, frozen=True):
@@ -82,7 +81,7 @@ class Dataset(msgspec.Struct, frozen=True):
 
 
 class Backbone(msgspec.Struct, frozen=True):
-    type: str = "fan_tiny_8_p4_hybrid"
+    type: str = "mit_b0"
 
 
 class Model(msgspec.Struct, frozen=True):

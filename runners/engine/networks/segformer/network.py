@@ -9,8 +9,6 @@ import msgspec
 import torch
 from torch import nn
 
-from runners.engine.backbones.fan import CONVOLUTIONAL, Fan
-from runners.engine.backbones.shapes import FAN, FanShape
 from runners.engine.core import optimise
 from runners.engine.core.loading import Samples
 from runners.engine.core.network import Loss, Plan, Recipe
@@ -46,26 +44,6 @@ class Mixed(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         logits = self.model(pixel_values=pixels).logits
-        return nn.functional.interpolate(logits, size=pixels.shape[2:], mode="bilinear", align_corners=False)
-
-
-class Fanned(nn.Module):
-    """Pixels → logits of the input's size: SegFormer's decoder on the levels of a FAN."""
-
-    def __init__(self, shape: FanShape, classes: int) -> None:
-        super().__init__()
-        from transformers.models.segformer.configuration_segformer import SegformerConfig
-        from transformers.models.segformer.modeling_segformer import SegformerDecodeHead
-
-        self.body = Fan(shape, token=False)
-        widths = [*CONVOLUTIONAL, shape.width, shape.width]
-        config = SegformerConfig(  # type: ignore[call-arg]
-            num_labels=classes, hidden_sizes=widths, decoder_hidden_size=256 if shape.width < 384 else 768
-        )
-        self.decoder = SegformerDecodeHead(config)
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        logits = self.decoder(self.body.levels(pixels))
         return nn.functional.interpolate(logits, size=pixels.shape[2:], mode="bilinear", align_corners=False)
 
 
@@ -115,8 +93,6 @@ class Segformer(Segmentation[Spec]):
         from transformers.models.segformer.configuration_segformer import SegformerConfig
         from transformers.models.segformer.modeling_segformer import SegformerForSemanticSegmentation
 
-        if frame.backbone in FAN:
-            return Fanned(FAN[frame.backbone], len(frame.classes))
         small = frame.backbone in ("mit_b0", "mit_b1")
         config = SegformerConfig(  # type: ignore[call-arg]
             num_labels=len(frame.classes),
