@@ -43,7 +43,7 @@ test-tools: install
 	TAOD_TOOLS_ROOT=$(TOOLS_ROOT) $(BIN)/python -m pytest -m tools tests/tools
 
 test-engine: install
-	TAOD_EVERY_NETWORK=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m engine tests/engine tests/e2e/test_detectors.py tests/e2e/test_coco_detectors.py tests/e2e/test_classifiers.py
+	TAOD_EVERY_NETWORK=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m engine tests/engine tests/e2e/test_detectors.py tests/e2e/test_coco_detectors.py tests/e2e/test_classifiers.py tests/e2e/test_segmentation.py
 
 # Importing torch alone takes each worker 8 s.
 fast: install

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -80,4 +81,63 @@ async def test_segformer_learns_and_is_exported(daemon: Daemon, client: AsyncCli
     jobs = await client.jobs.run("model", model.id, JobRun(job=training, actions=["evaluate", "export"]))
     evaluated, exported = [await done(job) for job in jobs]
     assert json.loads((evaluated / "metrics.json").read_text())["Mean IOU"] == pytest.approx(reached, abs=1e-6)
+    assert (exported / "model.onnx").is_file()
+
+
+UNET = {
+    "random_seed": 7,
+    "dataset_config": {
+        "data_class_config": {
+            "target_classes": [
+                {"name": name, "mapping_class": name, "label_id": number}
+                for number, name in enumerate(shapes_set.NAMES)
+            ]
+        }
+    },
+    "model_config": {
+        "arch": "resnet", "num_layers": 18, "model_input_height": SIDE, "model_input_width": SIDE,
+        "model_input_channels": 3,
+    },
+    "training_config": {
+        "batch_size": 8, "epochs": 4, "checkpoint_interval": 2, "optimizer": {"adam": {}}, "learning_rate": 0.002,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.skipif("TAOD_EVERY_NETWORK" not in os.environ, reason="run by make test-engine")
+async def test_unet_learns_and_is_deployed(daemon: Daemon, client: AsyncClient, tmp_path: Path) -> None:
+    for split, count in (("train", 48), ("val", 12), ("test", 2)):
+        shapes_set.write(tmp_path / "shapes", split, count, SIDE)
+    archive = tmp_path / "shapes.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(tmp_path / "shapes", ".")
+    data = await client.datasets.create(DatasetCreate(type="semantic_segmentation", format="unet", name="shapes"))
+    await client.datasets.upload(data.id, archive)
+    model = await client.models.create(
+        ModelCreate(
+            network_arch="unet", name="shapes", train_datasets=[data.id], eval_dataset=data.id,
+            inference_dataset=data.id,
+        )
+    )  # fmt: skip
+    for action in ("train", "evaluate", "inference"):
+        default = (await client.specs.schema("model", model.id, action))["default"]
+        await client.specs.save("model", model.id, action, merge(default, UNET))
+
+    async def done(job: str) -> Path:
+        detail = await until(client, job, ended)
+        assert detail.job.state is State.DONE, (await client.logs.tail(job, 10_000)).data.decode()
+        return daemon.root / "jobs" / job / "results"
+
+    (training,) = await client.jobs.run("model", model.id, JobRun(actions=["train"]))
+    trained = await done(training)
+    assert (trained / "weights/model.epoch-4.pth").is_file()
+    kpi = {one.metric: one for one in (await client.jobs.get(training)).job.result.kpi}
+    print("unet", {name: list(one.values.values())[-1] for name, one in kpi.items()})
+    actions = ["evaluate", "inference", "export"]
+    jobs = await client.jobs.run("model", model.id, JobRun(job=training, actions=actions))
+    evaluated, inferred, exported = [await done(job) for job in jobs]
+    scored = json.loads((evaluated / "metrics.json").read_text())
+    print("unet", {name: value for name, value in scored.items() if isinstance(value, float)})
+    assert max(value for name, value in scored.items() if "IoU" in name or "IOU" in name) > REACHED
+    assert len(list((inferred / "vis_overlay").iterdir())) == 2
     assert (exported / "model.onnx").is_file()
