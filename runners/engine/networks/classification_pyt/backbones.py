@@ -11,6 +11,7 @@ from typing import Any
 
 from runners.engine.backbones.shapes import FAN
 from runners.engine.errors import SpecError
+from taod.documents import Document
 
 DEFAULT = "resnet_tiny"
 """Where a spec names no backbone."""
@@ -34,7 +35,7 @@ def _vit(hidden: int, layers: int, heads: int) -> dict[str, Any]:
     return {"family": "vit", "hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads}
 
 
-def _timm(model: str) -> dict[str, Any]:
+def _timm(model: str) -> Document:
     return {"family": "vgg" if model.startswith("vgg") else "timm", "model": model}
 
 

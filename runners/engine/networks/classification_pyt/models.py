@@ -13,6 +13,7 @@ from runners.engine.backbones.shapes import FAN
 from runners.engine.core import vision
 from runners.engine.core.vision import without_torchvision
 from runners.engine.networks.classification_pyt import backbones
+from taod.documents import Document
 
 
 class Architecture(msgspec.Struct, frozen=True):
@@ -71,7 +72,7 @@ class _Headed(nn.Module):
         return found
 
 
-def _timm(architecture: Architecture, options: dict[str, Any]) -> nn.Module:
+def _timm(architecture: Architecture, options: Document) -> nn.Module:
     vision.define()  # timm imports torchvision
     import timm
 
