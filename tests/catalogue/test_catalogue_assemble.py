@@ -280,7 +280,7 @@ def test_prune_options_go_to_the_command_line(tmp_path: Path) -> None:
 
 
 def test_a_retraining_has_the_model_and_the_classes_of_its_training(tmp_path: Path) -> None:
-    """A pruned model fits no other."""
+    """A pruned model fits no other; an evaluation counts as the training does."""
     entries = [{"key": "car", "value": {}, "postprocessing_config": {"clustering_config": {"dbscan_eps": 0.4}}}]
     detector = {"model_config": {"num_layers": 10}, "classwise_config": entries, "training_config": {"num_epochs": 7}}
     classifier = {"model": {"backbone": "resnet_10"}, "train": {"num_epochs": 7}}
