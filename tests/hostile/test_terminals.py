@@ -247,7 +247,8 @@ def shown(daemon: Daemon, hostile: dict[str, str]) -> dict[str, bytes]:
     environment = {"TAOD_ROOT": str(daemon.root), "TERM": "xterm-256color", "COLUMNS": "160"}
     lines = daemon.folder / "lines.json"  # A terminal's line has 4,096 characters at most.
     lines.write_text(json.dumps(filled))
-    end, process = in_terminal([sys.executable, "-c", RUNNER, str(lines)], environment)
+    # One command asks whether to start a daemon.
+    end, process = in_terminal([sys.executable, "-c", RUNNER, str(lines)], environment, typed=b"n\n")
     seen = bytearray()
     try:
         read_until(end, b"@@end@@", seen)
