@@ -138,6 +138,7 @@ class Ptms(_Blocking[AsyncPtms]):
 class Specs(_Blocking[AsyncSpecs]):
     schema = blocking(AsyncSpecs.schema)
     get = blocking(AsyncSpecs.get)
+    current = blocking(AsyncSpecs.current)
     save = blocking(AsyncSpecs.save)
     save_file = blocking(AsyncSpecs.save_file)
     merge = blocking(AsyncSpecs.merge)

