@@ -92,8 +92,9 @@ def scope_of(pid: int, name: str, cgroups: Path = CGROUPS) -> Path | None:
 
 
 def pids(group: Path) -> list[int]:
-    """The processes of a group and of those that they have made below it."""
-    return [int(pid) for procs in group.rglob("cgroup.procs") for pid in _words(procs)]
+    """The processes of a group and of those that they have made below it; none if it is removed meanwhile."""
+    folders = [folder for folder, _, _ in os.walk(group)]
+    return [int(pid) for folder in folders for pid in _words(Path(folder) / "cgroup.procs")]
 
 
 def systemd_words(found: Method, name: str, memory_bytes: int) -> list[str]:

@@ -163,3 +163,12 @@ def test_what_a_shell_would_expand_reaches_the_tool_as_it_is(tmp_path: Path) -> 
         assert start(request).wait(60) == 0
         assert json.loads((tmp_path / "given").read_text()) == words
         (tmp_path / "given").unlink()
+
+
+def test_a_group_that_another_daemon_removes_meanwhile_has_no_processes(tmp_path: Path) -> None:
+    """Of two that wait for one run, the first to see its end removes the group."""
+    group = tmp_path / "gone"
+    assert cgroup.pids(group) == []
+    (group / "below").mkdir(parents=True)
+    (group / "below" / "cgroup.procs").write_text("7\n8\n")
+    assert cgroup.pids(group) == [7, 8]
