@@ -106,3 +106,15 @@ def own_signals() -> Iterator[None]:
     yield
     for number, handler in saved.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread: the same sums each time. Threads of a process that imported torch before its run spin while they
+    wait, which on shared cores costs more than they bring."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,14 @@ import yaml
 torch = pytest.importorskip("torch")
 
 from runners.engine.classification import settings, table  # noqa: E402
-from runners.engine.core.trainer import Trainer  # noqa: E402
 from runners.engine.errors import DataError, SpecError  # noqa: E402
 from runners.engine.run import main  # noqa: E402
 from taod.catalogue.specfiles.emit import protobuf_text  # noqa: E402
 from taod.documents import Document  # noqa: E402
 from tests.engine import classifiers  # noqa: E402
+from tests.engine.halting import sigterm_after  # noqa: E402
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("one_thread")]
 
 
 def test_the_rates_of_a_training() -> None:
@@ -174,14 +173,6 @@ class Classifying:
         return found
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("network", classifiers.CHOSEN)
 def test_a_classifier_resumes_and_is_deployed_as_it_was_trained(
@@ -189,17 +180,7 @@ def test_a_classifier_resumes_and_is_deployed_as_it_was_trained(
 ) -> None:
     made = Classifying(network, tmp_path, images=18, epochs=2)
     assert made.run("train", "whole") == 0
-    step, done = Trainer.step, []
-
-    def stopping(self: Trainer, *arguments: Any) -> Any:
-        found = step(self, *arguments)
-        done.append(found)
-        if len(done) == 1:
-            signal.raise_signal(signal.SIGTERM)
-        return found
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "step", stopping)
+    with sigterm_after(1, monkeypatch):
         assert made.run("train", "halted") == 143
     assert made.run("train", "halted") == 0
     whole, resumed = made.checkpoint("whole"), made.checkpoint("halted")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import yaml
 
 torch = pytest.importorskip("torch")
 
-from runners.engine.core.trainer import Trainer  # noqa: E402
 from runners.engine.run import main  # noqa: E402
 from taod.catalogue.network import get_network  # noqa: E402
 from taod.catalogue.specfiles.emit import protobuf_text  # noqa: E402
@@ -20,9 +18,9 @@ from taod.documents import Document  # noqa: E402
 from tests.e2e import shapes  # noqa: E402
 from tests.engine import coco_detectors  # noqa: E402
 from tests.engine.coco_detectors import CASES  # noqa: E402
-from tests.engine.test_detectors import _same, one_thread  # noqa: E402, F401
+from tests.engine.halting import same, sigterm_after  # noqa: E402
 
-pytestmark = [pytest.mark.slow, pytest.mark.engine]
+pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.usefixtures("one_thread")]
 
 
 class Detector:
@@ -56,22 +54,12 @@ def test_a_resumed_training_equals_an_uninterrupted_one(network: str, tmp_path: 
     detector = Detector(network, tmp_path, images=8, epochs=2)
     assert detector.run("train", "whole") == 0
 
-    step, done = Trainer.step, []
-
-    def stopping(self: Trainer, *arguments: Any) -> Any:
-        found = step(self, *arguments)
-        done.append(found)
-        if len(done) == 3:
-            signal.raise_signal(signal.SIGTERM)
-        return found
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "step", stopping)
+    with sigterm_after(3, monkeypatch) as done:
         assert detector.run("train", "halted") == 143
     assert detector.run("train", "halted") == 0
 
     whole, resumed = detector.checkpoint("whole"), detector.checkpoint("halted")
-    assert all(_same(whole[part], resumed[part]) for part in ("model", "optimizer", "rng"))
+    assert all(same(whole[part], resumed[part]) for part in ("model", "optimizer", "rng"))
     assert len(done) == 3
 
 

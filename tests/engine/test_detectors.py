@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,17 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from runners.engine import capabilities  # noqa: E402
-from runners.engine.core.trainer import Trainer  # noqa: E402
 from runners.engine.run import main  # noqa: E402
 from taod.documents import Document  # noqa: E402
 from tests.e2e import shapes  # noqa: E402
 from tests.engine import detectors  # noqa: E402
+from tests.engine.halting import same, sigterm_after  # noqa: E402
 
-pytestmark = [pytest.mark.slow, pytest.mark.engine]
+pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.usefixtures("one_thread")]
 
 
 class Detector:
-    """Runs of one network's actions over a few images; one thread, which gives the same sums each time."""
+    """Runs of one network's actions over a few images."""
 
     def __init__(self, network: str, root: Path, images: int, epochs: int, side: int = shapes.SIDE) -> None:
         self.network, self.root = network, root
@@ -47,47 +46,18 @@ class Detector:
         return found
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether two nested values of tensors and plain values are equal to the last bit."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return bool(one == other)
-
-
 @pytest.mark.parametrize("network", detectors.CHOSEN)
 def test_a_resumed_training_equals_an_uninterrupted_one(network: str, tmp_path: Path, monkeypatch: Any) -> None:
     detector = Detector(network, tmp_path, images=8, epochs=2, side=32)
     assert detector.run("train", "whole") == 0
 
-    step, done = Trainer.step, []
-
-    def stopping(self: Trainer, *arguments: Any) -> Any:
-        found = step(self, *arguments)
-        done.append(found)
-        if len(done) == 3:
-            signal.raise_signal(signal.SIGTERM)
-        return found
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "step", stopping)
+    with sigterm_after(3, monkeypatch) as done:
         assert detector.run("train", "halted") == 143
     assert (tmp_path / "halted/weights/interrupted.ckpt").is_file()
     assert detector.run("train", "halted") == 0
 
     whole, resumed = detector.checkpoint("whole"), detector.checkpoint("halted")
-    assert all(_same(whole[part], resumed[part]) for part in ("model", "optimizer", "rng"))
+    assert all(same(whole[part], resumed[part]) for part in ("model", "optimizer", "rng"))
     assert len(done) == 3
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
@@ -25,17 +24,7 @@ from runners.engine.segmentation.data import Augment, Batch, Entry, Fit  # noqa:
 from runners.engine.segmentation.score import MaskScore, mean  # noqa: E402
 from tests.engine import shapes_set  # noqa: E402
 
-pytestmark = pytest.mark.engine
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads of a process that imported torch before its run spin while they wait, which on shared cores costs more
-    than they bring."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("one_thread")]
 
 
 CLASSES = [Entry("background", "background", 0), Entry("disc", "shape", 1), Entry("square", "shape", 2)]

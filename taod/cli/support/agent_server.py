@@ -34,7 +34,7 @@ async def serve(client: AsyncClient, *, write: bool) -> None:
         tool = tools.get(asked.name)
         if tool is None:
             hint = "; start `taod mcp --write` to allow changes" if any(asked.name == one.name for one in TOOLS) else ""
-            return _failed(f"there is no tool {asked.name!r}{hint}")
+            return _failed(f"unknown tool {asked.name!r}{hint}")
         try:
             given = msgspec.convert(asked.arguments or {}, tool.arguments)
             found = msgspec.to_builtins(await tool.call(client, given), str_keys=True)

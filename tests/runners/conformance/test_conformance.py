@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
 import subprocess
 
 import msgspec
+import psutil
 import pytest
 
 from runners.native import Native
@@ -80,9 +82,10 @@ async def test_a_tool_that_does_not_listen_is_ended_by_force_with_all_it_has_sta
     await bench.runner.stop(identity, request, force=True)
     # With its wrapper, so that no code was recorded, or by the signal.
     assert (await bench.ended(identity, request)).exit_code in (None, 137)
-    async with asyncio.timeout(PATIENCE_S):  # A cluster reports the end before its last process has gone.
-        while _left(request.job_id):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    for pid in _left(request.job_id):  # A cluster reports the end before its last process has gone.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            await asyncio.to_thread(psutil.Process(pid).wait, PATIENCE_S)
+    assert _left(request.job_id) == []
 
 
 async def test_a_stop_right_after_the_start_is_not_lost(bench: Bench) -> None:

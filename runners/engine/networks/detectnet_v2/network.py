@@ -291,7 +291,7 @@ class GridScore(VocScore):
         super().add(outputs, data, indices)
         for place, (truth, origin) in enumerate(zip(data.truths, data.places, strict=True), before):
             kept = counted(truth.boxes * origin.factors, truth.classes, self._sizes)
-            # One of another size is no object, and no error where it is found.
+            # An object of another size is not counted; a detection of it is not an error.
             self.truths[place] = Truth(truth.boxes, truth.classes, truth.crowd | ~kept, truth.areas)
         cover, far = (torch.from_numpy(part) for part in outputs)
         costs = grid.costs(torch.logit(cover, eps=1e-6), far, data.targets, self._shape)

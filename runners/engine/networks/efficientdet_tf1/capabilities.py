@@ -59,14 +59,14 @@ class TrainingConfig(msgspec.Struct, frozen=True):
     checkpoint_period: Positive = 2
     amp: bool = True
     moving_average_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.9999
-    """0: there is no average."""
+    """0 switches the average off."""
     l1_weight_decay: NotNegative = 0.0
     l2_weight_decay: NotNegative = 4e-5
     learning_rate: Annotated[float, Meta(gt=0)] = 2e-5
     lr_warmup_epoch: NotNegative = 1.0
     lr_warmup_init: NotNegative = 2e-4
     clip_gradients_norm: NotNegative = 5.0
-    """0: there is no limit."""
+    """0 switches the limit off."""
     tf_random_seed: int = 42
 
 

@@ -42,9 +42,9 @@ class Train(msgspec.Struct, frozen=True):
     l2_weight_decay: NotNegative = 4e-5
     amp: bool = True
     moving_average_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.9999
-    """0: there is no average."""
+    """0 switches the average off."""
     clip_gradients_norm: NotNegative = 10.0
-    """0: there is no limit."""
+    """0 switches the limit off."""
     checkpoint_interval: Positive = 5
     label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     box_loss_weight: NotNegative = 50.0
