@@ -152,6 +152,11 @@ class Network:
         return self._entry.first_checkpoint
 
     @property
+    def model_files(self) -> list[str]:
+        """Patterns of the checkpoints that later actions read, in order of preference; empty: the same as a resume."""
+        return self._entry.model_files
+
+    @property
     def status(self) -> StatusFacts:
         """How its training reports in status.json."""
         return self._entry.status

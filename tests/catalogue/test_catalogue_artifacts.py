@@ -68,6 +68,35 @@ def test_only_training_resumes(tmp_path: Path) -> None:
     assert resume("classification_pyt", "export", tmp_path) is None
 
 
+def test_the_best_average_of_weights_is_for_later_actions(tmp_path: Path) -> None:
+    network = get_network("rtdetr", "7.3")
+    fill(tmp_path, *(f"train/model_epoch_00{epoch}{kind}.pth" for epoch in (0, 1) for kind in ("", "-EMA")))
+    assert weights(network, "train", tmp_path, {1: 0.9, 2: 0.5}) == tmp_path / "train/model_epoch_000-EMA.pth"
+
+
+@pytest.mark.parametrize(
+    ("network", "names", "expected", "resumed"),
+    [
+        ("classification_pyt", ("model", "model-EMA"), "model_epoch_001-EMA.pth", "model_epoch_001.pth"),
+        ("classification_pyt", ("model",), "model_epoch_001.pth", "model_epoch_001.pth"),
+        ("rtdetr", ("model", "model-EMA"), "model_epoch_001-EMA.pth", "model_epoch_001.pth"),
+        ("nvdinov2", ("model", "student", "teacher"), "teacher_epoch_001.pth", "model_epoch_001.pth"),
+        ("nvdinov2", ("model", "student", "student_ema"), "student_ema_epoch_001.pth", "model_epoch_001.pth"),
+        ("nvdinov2", ("student", "teacher"), "teacher_epoch_001.pth", None),
+    ],
+)
+def test_some_tools_save_the_model_beside_what_a_training_resumes_from(
+    network: str, names: tuple[str, ...], expected: str, resumed: str | None, tmp_path: Path
+) -> None:
+    """The later actions of nvdinov2 read a file of weights: the checkpoint of the training leaves them without any."""
+    for name in names:
+        stem, _, kind = name.partition("-")
+        fill(tmp_path, *(f"train/{stem}_epoch_00{epoch}{'-' + kind if kind else ''}.pth" for epoch in (0, 1)))
+    chosen = get_network(network, "7.3")
+    assert weights(chosen, "train", tmp_path) == tmp_path / "train" / expected
+    assert resume(chosen, "train", tmp_path) == (tmp_path / "train" / resumed if resumed else None)
+
+
 def test_epochs_in_names() -> None:
     assert epoch_of("epoch_12.pth", "classification_pyt") == 12
     assert epoch_of("ar_model_epoch=000.tlt", "action_recognition") == 1

@@ -252,6 +252,43 @@ def test_each_format_has_its_own_fields(tmp_path: Path) -> None:
     assert read_yaml(made)["dataset"]["segment"]["root_dir"] == f"{tmp_path}/data"
 
 
+def test_oneformer_evaluates_its_test_data_and_infers_from_a_field_of_its_own(tmp_path: Path) -> None:
+    evaluated = read_yaml(_made("oneformer", "evaluate", tmp_path, "coco_panoptic").spec_text)
+    data = f"{tmp_path}/data"
+    assert evaluated["dataset"]["test"] == evaluated["dataset"]["test"] | {
+        "images": f"{data}/images",
+        "annotations": f"{data}/annotations_panoptic.json",
+        "panoptic": f"{data}/images_panoptic",
+    }
+    inferred = read_yaml(_made("oneformer", "inference", tmp_path, "coco_panoptic").spec_text)
+    assert inferred["inference"]["images_dir"] == f"{data}/images"
+
+
+@pytest.mark.parametrize("given", [[], ["a red car"]])
+@pytest.mark.parametrize("name", ["grounding_dino", "mask_grounding_dino"])
+def test_the_grounding_networks_look_for_the_classes_unless_captions_are_given(
+    name: str, given: list[str], tmp_path: Path
+) -> None:
+    data = DatasetFacts(tmp_path / "data", "object_detection", "coco", classes=["car", "person"])
+    spec = default(network.get_network(name, "7.3"), "inference")
+    if given:
+        put(spec, "dataset.infer_data_sources", {"captions": given})
+    facts = JobFacts(
+        network=name,
+        release="7.3",
+        action="inference",
+        folder=tmp_path,
+        results=tmp_path / "results",
+        spec=spec,
+        key="",
+        inference=data,
+    )
+    text = assemble(facts).spec_text
+    assert text is not None
+    sources = {"image_dir": [f"{tmp_path}/data/images"], "captions": given or ["car", "person"]}
+    assert read_yaml(text)["dataset"]["infer_data_sources"] == sources
+
+
 SIZED = sorted(name for _, name in golden.LATER if network_file(name, "7.3").export_size)
 LIGHTS = {"input_map": {"low": 0, "solder": 1, "uniform": 2, "white": 3}}
 
@@ -298,6 +335,7 @@ def test_every_network_of_a_fixed_size_exports_it() -> None:
     assert SIZED == [
         "centerpose",
         "classification_pyt",
+        "depth_net_mono",
         "mae",
         "nvdinov2",
         "optical_inspection",
@@ -351,6 +389,13 @@ def test_mae_builds_the_model_of_the_stage_that_was_trained(stage: str, action: 
     train = ParentFacts("mae", "train", tmp_path / "train" / "results", {"train": {"stage": stage}}, release="7.3")
     spec = _after(action, train, tmp_path, {})
     assert spec["train"] == {"stage": stage}
+
+
+@pytest.mark.parametrize("action", ["inference", "export"])
+def test_nvdinov2_builds_the_model_that_was_trained(action: str, tmp_path: Path) -> None:
+    trained = {"num_prototypes": 64, "precision": "32", "use_custom_attention": False}
+    train = ParentFacts("nvdinov2", "train", tmp_path / "train" / "results", {"train": trained}, release="7.3")
+    assert _after(action, train, tmp_path, {})["train"] == trained
 
 
 @pytest.mark.parametrize("action", ["evaluate", "inference", "export", "retrain"])

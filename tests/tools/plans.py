@@ -25,6 +25,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Further actions with their specifications, each on the one before."""
     actions: tuple[str, ...] = ("evaluate", "inference", "export")
     """On the training."""
+    specs: dict[str, dict[str, Any]] = {}
+    """Of those actions, where the default one does not do."""
     evaluated: str = ""
     """Format of a second dataset for evaluation and inference; empty: the training's."""
     needs: str = ""
@@ -63,7 +65,7 @@ _OCD_DATA = {
 }
 _OCD_TRAIN = {"lr_scheduler": {"args": {"warmup_epoch": 2}}}
 """The tool rejects as many epochs of warm-up as there are epochs."""
-_GROUNDING_MODEL = {
+_DETR_MODEL = {
     "backbone": "resnet_50",
     "num_feature_levels": 2,
     "return_interm_indices": [1, 2],
@@ -73,13 +75,17 @@ _GROUNDING_MODEL = {
     "num_queries": 30,
     "num_select": 20,
 }
-_GROUNDING_DATA = {
+_DETR_DATA = {
+    "num_classes": 3,
     "dataset_type": "default",
-    "max_labels": 2,
     "augmentation": _SMALL_CROPS,
     "batch_size": 2,
     "workers": 1,
 }
+_GROUNDING_DATA = {"max_labels": 2} | {name: _DETR_DATA[name] for name in _DETR_DATA if name != "num_classes"}
+_SMALL_DEPTH = {"batch_size": 1, "workers": 1, "augmentation": {"crop_size": [70, 70]}}
+_SMALL_STEREO = {"batch_size": 1, "workers": 1, "augmentation": {"crop_size": [96, 96]}}
+_PARTS_OF_DEPTH = ("train_dataset", "val_dataset", "test_dataset", "infer_dataset")
 PLANS = {
     "classification_pyt": Plan(
         ("image_classification", "classification_pyt"),
@@ -152,24 +158,8 @@ PLANS = {
         ("object_detection", "coco"),
         tiny_data.objects,
         {
-            "model": {
-                "backbone": "resnet_50",
-                "num_feature_levels": 2,
-                "return_interm_indices": [1, 2],
-                "enc_layers": 1,
-                "dec_layers": 1,
-                "dim_feedforward": 64,
-                "num_queries": 30,
-                "num_select": 20,
-                "dn_number": 2,
-            },
-            "dataset": {
-                "num_classes": 3,
-                "dataset_type": "default",
-                "augmentation": _SMALL_CROPS,
-                "batch_size": 2,
-                "workers": 1,
-            },
+            "model": _DETR_MODEL | {"dn_number": 2},
+            "dataset": _DETR_DATA,
         },
         {"val_mAP", "val_mAP50"},
     ),
@@ -204,23 +194,8 @@ PLANS = {
         ("object_detection", "coco"),
         tiny_data.objects,
         {
-            "model": {
-                "backbone": "resnet_50",
-                "num_feature_levels": 2,
-                "return_interm_indices": [1, 2],
-                "enc_layers": 1,
-                "dec_layers": 1,
-                "dim_feedforward": 64,
-                "num_queries": 40,
-                "num_select": 20,
-            },
-            "dataset": {
-                "num_classes": 3,
-                "dataset_type": "default",
-                "augmentation": _SMALL_CROPS,
-                "batch_size": 2,
-                "workers": 1,
-            },
+            "model": _DETR_MODEL | {"num_queries": 40},
+            "dataset": _DETR_DATA,
         },
         {"val_mAP", "val_mAP50"},
     ),
@@ -323,7 +298,7 @@ PLANS = {
             "train": {"num_prototypes": 64, "precision": "32", "use_custom_attention": False},
         },
         set(),
-        actions=("export",),
+        actions=("inference", "export"),
     ),
     "centerpose": Plan(
         ("centerpose", "default"),
@@ -348,7 +323,7 @@ PLANS = {
     "grounding_dino": Plan(
         ("object_detection", "odvg"),
         tiny_data.phrases,
-        {"model": _GROUNDING_MODEL, "dataset": _GROUNDING_DATA},
+        {"model": _DETR_MODEL, "dataset": _GROUNDING_DATA},
         {"val_mAP50"},
         evaluated="coco",
         needs="bert",
@@ -356,7 +331,7 @@ PLANS = {
     "mask_grounding_dino": Plan(
         ("instance_segmentation", "odvg"),
         tiny_data.phrases,
-        {"model": _GROUNDING_MODEL, "dataset": _GROUNDING_DATA},
+        {"model": _DETR_MODEL, "dataset": _GROUNDING_DATA},
         {"[bbox] val_mAP@50"},
         evaluated="coco",
         needs="bert",
@@ -365,9 +340,53 @@ PLANS = {
         ("instance_segmentation", "coco_panoptic"),
         tiny_data.segments,
         {
-            "dataset": {"train": {"batch_size": 1, "num_workers": 1}, "val": {"batch_size": 1, "num_workers": 1}},
+            "model": {
+                "sem_seg_head": {"num_classes": 2, "transformer_enc_layers": 1, "convs_dim": 32, "mask_dim": 32},
+                "one_former": {
+                    "hidden_dim": 32,
+                    "nheads": 4,
+                    "dim_feedforward": 32,
+                    "dec_layers": 2,
+                    "num_object_queries": 20,
+                    "train_num_points": 64,
+                },
+                "text_encoder": {"width": 32, "num_layers": 1, "n_ctx": 4},
+                "backbone": {
+                    "swin": {"embed_dim": 24, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 4, 8], "window_size": 4}
+                },
+            },
+            "dataset": {
+                "train": {"batch_size": 1, "num_workers": 1},
+                "val": {"batch_size": 1, "num_workers": 1},
+                "image_size": 64,
+                "min_scale": 1.0,
+                "augmentation": {"train_crop_size": [64, 64], "test_min_size": 64, "test_max_size": 96},
+            },
         },
         {"mIoU"},
+        specs={
+            "inference": {"inference": {"image_size": [64, 64]}},
+            "export": {"export": {"input_width": 64, "input_height": 64}},
+        },
         needs="clip",
+    ),
+    "depth_net_mono": Plan(
+        ("depth_net_mono", "default"),
+        tiny_data.depths,
+        {
+            "model": {"encoder": "vits"},
+            "dataset": {"min_depth": 0.001, "max_depth": 10.0} | dict.fromkeys(_PARTS_OF_DEPTH, _SMALL_DEPTH),
+        },
+        {"val/loss", "train_loss"},
+    ),
+    "depth_net_stereo": Plan(
+        ("depth_net_stereo", "default"),
+        tiny_data.pairs,
+        {
+            "model": {"encoder": "vits", "max_disparity": 64, "train_iters": 2, "valid_iters": 2},
+            "dataset": {"max_disparity": 64} | dict.fromkeys(_PARTS_OF_DEPTH, _SMALL_STEREO),
+        },
+        {"val_loss"},
+        specs={"export": {"export": {"input_width": 128, "input_height": 128, "valid_iters": 2}}},
     ),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy
 from PIL import Image, ImageDraw
@@ -13,8 +14,11 @@ LIGHTS = ("SolderLight", "WhiteLight")
 
 
 def noise(path: Path, seed: int, width: int, height: int) -> None:
+    _saved(path, numpy.random.default_rng(seed).integers(0, 255, (height, width, 3), "uint8"))
+
+
+def _saved(path: Path, pixels: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = numpy.random.default_rng(seed).integers(0, 255, (height, width, 3), "uint8")
     Image.fromarray(pixels).save(path)
 
 
@@ -66,10 +70,10 @@ def persons(folder: Path) -> None:
                 noise(folder / f"sample_{part}" / name, 10 * person + shot, 64, 128)
 
 
-def objects(folder: Path) -> None:
-    """Four images with a car and a person each, as COCO."""
-    boxes = {1: [10, 10, 30, 30], 2: [20, 10, 30, 30]}
-    names = {1: "car", 2: "person"}
+def objects(folder: Path, first: int = 1) -> None:
+    """Four images with a car and a person each, as COCO; `first` is the id of the first category."""
+    boxes = {first: [10, 10, 30, 30], first + 1: [20, 10, 30, 30]}
+    names = {first: "car", first + 1: "person"}
     images, annotations = [], []
     for number in range(1, 5):
         noise(folder / f"images/{number}.jpg", number, 96, 96)
@@ -106,9 +110,9 @@ def boards(folder: Path) -> None:
     (folder / "dataset.csv").write_text("\n".join(rows) + "\n")
 
 
-def instances(folder: Path) -> None:
+def instances(folder: Path, first: int = 1) -> None:
     """The objects with an outline each."""
-    objects(folder)
+    objects(folder, first)
     path = folder / "annotations.json"
     document = json.loads(path.read_text())
     for each in document["annotations"]:
@@ -118,11 +122,10 @@ def instances(folder: Path) -> None:
 
 
 def phrases(folder: Path) -> None:
-    """The objects as ODVG, with their names as phrases."""
-    objects(folder)
+    """The objects as ODVG, with their names as phrases; and as COCO, with the category ids that such tools read."""
+    instances(folder, first=0)
     document = json.loads((folder / "annotations.json").read_text())
     names = {each["id"]: each["name"] for each in document["categories"]}
-    numbers = {key: at for at, key in enumerate(names)}
     lines = []
     for image in document["images"]:
         found = []
@@ -132,12 +135,11 @@ def phrases(folder: Path) -> None:
                 key = each["category_id"]
                 box = [x, y, x + width, y + height]
                 mask = [[x, y, x + width, y, x + width, y + height, x, y + height]]
-                found.append({"bbox": box, "label": numbers[key], "category": names[key], "mask": mask})
+                found.append({"bbox": box, "label": key, "category": names[key], "mask": mask})
         about = {key: image[key] for key in ("file_name", "height", "width")} | {"image_id": image["id"]}
         lines.append(json.dumps(about | {"detection": {"instances": found}}) + "\n")
     (folder / "annotations_odvg.jsonl").write_text("".join(lines))
-    labels = {str(number): names[key] for key, number in numbers.items()}
-    (folder / "annotations_odvg_labelmap.json").write_text(json.dumps(labels))
+    (folder / "annotations_odvg_labelmap.json").write_text(json.dumps(names))
 
 
 def segments(folder: Path) -> None:
@@ -218,7 +220,7 @@ def unlabelled(folder: Path) -> None:
     """The shapes without their classes."""
     for split in ("train", "val", "test"):
         for number in range(6):
-            noise(folder / f"images_{split}" / "all" / f"{number}.png", number, 64, 64)
+            noise(folder / f"images_{split}" / "all" / f"{number}.png", number, 56, 56)
 
 
 def cuboids(folder: Path) -> None:
@@ -253,11 +255,34 @@ def cuboids(folder: Path) -> None:
         "camera_projection_matrix": projection,
         "camera_view_matrix": view,
     }
+    ground = {"plane_center": [0.0, -0.5, -5.0], "plane_normal": [0.0, 1.0, 0.0]}
     for split in ("train", "val", "test"):
         for number in range(2):
             noise(folder / split / "cups" / f"{number:05d}.png", number, 512, 512)
-            document = {"camera_data": camera, "objects": [found], "AR_data": {"plane_center": [0, 0, -5.0]}}
+            document = {"camera_data": camera, "objects": [found], "AR_data": ground}
             (folder / split / "cups" / f"{number:05d}.json").write_text(json.dumps(document))
+
+
+def depths(folder: Path) -> None:
+    """Four images with their depth in metres."""
+    lines = []
+    for number in range(4):
+        noise(folder / f"images/{number}.png", number, 84, 84)
+        _saved(folder / f"depth/{number}.png", numpy.tile(numpy.arange(84, dtype="uint16") // 12 + 1, (84, 1)))
+        lines.append(f"images/{number}.png depth/{number}.png\n")
+    (folder / "annotations.txt").write_text("".join(lines))
+
+
+def pairs(folder: Path) -> None:
+    """Four left images, the right ones moved by 8 pixels, and that disparity as NVIDIA's tool encodes it."""
+    lines = []
+    for number in range(4):
+        noise(folder / f"images/{number}_left.png", number, 128, 128)
+        left = numpy.asarray(Image.open(folder / f"images/{number}_left.png"))
+        _saved(folder / f"images/{number}_right.png", numpy.roll(left, -8, axis=1))
+        _saved(folder / f"disparity/{number}.png", numpy.full((128, 128, 3), (0, 31, 95), "uint8"))
+        lines.append(f"images/{number}_left.png images/{number}_right.png disparity/{number}.png\n")
+    (folder / "annotations.txt").write_text("".join(lines))
 
 
 def kitti(folder: Path) -> None:

@@ -4,7 +4,8 @@ only complete checkpoints (`checkpoint_check.py`)."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from taod.catalogue.network import Network, get_network
 
 _CHECKPOINTS = (".tlt", ".hdf5", ".pth")
 _STEP = "step"
+_ANY = "*"
 _INCOMPLETE = ".incomplete"
 _STATES = (*_CHECKPOINTS, ".ckzip", ".ckpt", ".resume")
 """Files that trainings resume from, whether the tool finds them itself or is given their path."""
@@ -35,7 +37,12 @@ def weights(
     not count.
     """
     if action in _TRAININGS:
-        return (best(network, results, scores) if scores else None) or _trained(get_network(network), results)
+        entry = get_network(network)
+        for pattern in (*entry.model_files, _ANY):
+            found = (best(entry, results, scores, pattern) if scores else None) or _trained(entry, results, pattern)
+            if found is not None:
+                return found
+        return None
     if action == "prune":
         return _first(_below(results), _CHECKPOINTS)
     if action == "quantize":
@@ -48,7 +55,7 @@ def weights(
     return None
 
 
-def best(network: Network | str, results: Path, scores: Mapping[int, float]) -> Path | None:
+def best(network: Network | str, results: Path, scores: Mapping[int, float], pattern: str = _ANY) -> Path | None:
     """The checkpoint of the epoch with the best score, the later one of equal scores; None where scores cannot be
     assigned, as for names that count steps.
 
@@ -58,7 +65,8 @@ def best(network: Network | str, results: Path, scores: Mapping[int, float]) -> 
     entry = get_network(network)
     separator = entry.checkpoint_separator
     # Lightning's `epoch=0-step=12` ends in the step; `epoch_000_step_00012` has its epoch.
-    found = [pair for pair in checkpoints(entry, results) if _STEP not in pair[1].stem.rpartition(separator)[0]]
+    named = [pair for pair in checkpoints(entry, results) if fnmatchcase(pair[1].name, pattern)]
+    found = [pair for pair in named if _STEP not in pair[1].stem.rpartition(separator)[0]]
     if entry.status.step == "cur_iter":
         scores = _at_checkpoints(scores, [number for number, _ in found])
     scored = [(scores[epoch], epoch, path) for epoch, path in found if epoch in scores]
@@ -89,7 +97,8 @@ def checkpoints(network: Network | str, results: Path) -> list[tuple[int, Path]]
 
 def resume(network: Network | str, action: str, results: Path) -> Path | None:
     """The checkpoint that a stopped training resumes from: the last complete one of the same job, or None."""
-    return weights(network, action, results) if action in _TRAININGS else None
+    entry = get_network(network)
+    return _trained(entry, results, without=entry.model_files) if action in _TRAININGS else None
 
 
 def incomplete(results: Path) -> list[tuple[Path, str]]:
@@ -135,11 +144,15 @@ def epoch_of(name: str, network: Network | str) -> int | None:
     return int(number.group()) + 1 - entry.first_checkpoint if number else None
 
 
-def _trained(network: Network, results: Path) -> Path | None:
+def _trained(network: Network, results: Path, pattern: str = _ANY, without: Sequence[str] = ()) -> Path | None:
     """The complete checkpoint of the highest epoch, the first of equal ones; else the one named `model`, else
     `…_latest`."""
-    numbered = sorted(checkpoints(network, results), key=lambda one: -one[0])
-    others = list(_candidates(results))
+
+    def counts(path: Path) -> bool:
+        return fnmatchcase(path.name, pattern) and not any(fnmatchcase(path.name, other) for other in without)
+
+    numbered = sorted((one for one in checkpoints(network, results) if counts(one[1])), key=lambda one: -one[0])
+    others = [path for path in _candidates(results) if counts(path)]
     named = [path for path in others if path.stem == "model"]
     latest = [path for path in others if path.stem.endswith("_latest")]
     return next((path for path in [*(path for _, path in numbered), *named, *latest] if fault(path) is None), None)

@@ -85,6 +85,9 @@ class IndexEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The character before the epoch's number in a checkpoint's name."""
     first_checkpoint: int = 1
     """The number in the name of the first epoch's checkpoint."""
+    model_files: list[str] = []
+    """Patterns of the names of checkpoints that hold the model for later actions. These read the ones of the first
+    pattern that the training left, a resume reads the others."""
     status: StatusFacts = StatusFacts()
     release: str = releases.BASE
     """The release that the facts are of."""

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from taod.catalogue.commands.inputs import DatasetFacts, JobFacts
-from taod.catalogue.commands.sources.common import Spec, at, first, put_all
+from taod.catalogue.commands.sources.common import Spec, at, first, known_classes, put_all
 from taod.catalogue.releases import BASE
-from taod.catalogue.schema.merge import drop, put
+from taod.catalogue.schema.merge import drop, get, put
 
 INDEXING = "convert_and_index"
 """The conversion that writes index files beside the records."""
@@ -118,7 +118,10 @@ def _calibration(spec: Spec, facts: JobFacts) -> None:
 
 
 def grounding(spec: Spec, facts: JobFacts) -> None:
-    """grounding_dino, mask_grounding_dino: ODVG or COCO for training, COCO for validation and evaluation."""
+    """grounding_dino, mask_grounding_dino: ODVG or COCO for training, COCO for validation and evaluation.
+
+    An inference looks for the classes of the data where its specification names no captions, which the tools require.
+    """
     _calibration(spec, facts)
     if facts.action in _LEARN:
         if facts.train:
@@ -129,6 +132,11 @@ def grounding(spec: Spec, facts: JobFacts) -> None:
     _only_evaluated(spec, facts)
     if facts.action == "inference" and facts.inference is not None:
         put(spec, "dataset.infer_data_sources.image_dir", [at(facts.inference, "images")])
+        if not get(spec, _CAPTIONS) and (names := known_classes(facts)):
+            put(spec, _CAPTIONS, names)
+
+
+_CAPTIONS = "dataset.infer_data_sources.captions"
 
 
 def _only_evaluated(spec: Spec, facts: JobFacts) -> None:

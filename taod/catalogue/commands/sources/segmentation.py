@@ -99,8 +99,11 @@ def mask2former(spec: Spec, facts: JobFacts) -> None:
 
 
 def oneformer(spec: Spec, facts: JobFacts) -> None:
-    """Panoptic segments. Inference reads the images of `test`."""
-    for part, dataset in {"train": first(facts), "val": facts.eval}.items():
+    """Panoptic segments. An evaluation reads `test`, an inference has a field of its own."""
+    sets = {"train": first(facts), "val": facts.eval}
+    if facts.action == "evaluate":
+        sets["test"] = facts.eval
+    for part, dataset in sets.items():
         put_all(
             spec,
             {
@@ -109,7 +112,8 @@ def oneformer(spec: Spec, facts: JobFacts) -> None:
                 f"dataset.{part}.panoptic": at(dataset, "images_panoptic"),
             },
         )
-    put_all(spec, {"dataset.test.images": at(facts.inference or facts.eval, "images")})
+    if facts.action == "inference":
+        put_all(spec, {"inference.images_dir": at(facts.inference or facts.eval, "images")})
     if not get(spec, "dataset.label_map"):
         put(spec, "dataset.label_map", str(facts.folder / LABEL_MAP))
 
