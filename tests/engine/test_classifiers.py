@@ -28,7 +28,7 @@ def test_the_rates_of_a_training() -> None:
 
     step = schedule(settings.LrConfig(step=settings.Step(1.0, 25, 0.1)), 9.0, 0.0, 80)
     assert [step(at) for at in (0, 19, 20, 40)] == pytest.approx([1, 1, 0.1, 0.01])
-    soft = schedule(settings.LrConfig(soft_anneal=settings.Soft(1.0, 0.1, 10, [0.5])), 9.0, 0.0, 100)
+    soft = schedule(settings.LrConfig(soft_anneal=settings.SoftStart(1.0, 0.1, 10, [0.5])), 9.0, 0.0, 100)
     assert [soft(at) for at in (5, 10, 49, 50)] == pytest.approx([0.5, 1, 1, 0.1])
     cosine = schedule(settings.LrConfig(cosine=settings.Cosine(1.0, 0.0, 0.2)), 9.0, 0.0, 100)
     assert [cosine(at) for at in (0, 50, 100)] == pytest.approx([1, 0.6, 0.2])

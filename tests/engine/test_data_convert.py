@@ -42,7 +42,7 @@ def spec(given: str, wanted: str, top: Path, **data: Any) -> dict[str, Any]:
 
 def boxes_of(format_: str, top: Path) -> Boxes:
     labels = top / ("annotations.json" if format_ == "COCO" else "labels")
-    items, problems = boxes.sorted_out(boxes.Source(format_, top / "images", labels).found())
+    items, problems = boxes.split_problems(boxes.Source(format_, top / "images", labels).read())
     assert problems == []
     return {
         item.image: sorted(
@@ -214,7 +214,7 @@ def test_any_boxes_come_through_all_three_formats(
             boxes.write_voc(items, place / "labels", place / "images")
         assert boxes_of(format_, place) == wanted
         labels = place / ("annotations.json" if format_ == "COCO" else "labels")
-        items, _ = boxes.sorted_out(boxes.Source(format_, place / "images", labels).found())
+        items, _ = boxes.split_problems(boxes.Source(format_, place / "images", labels).read())
 
 
 def kitti_lines(*lines: str) -> str:

@@ -177,7 +177,7 @@ def test_each_object_has_an_anchor():
     assert anchors.match(boxes[:0], placed, 0.7, 0.5).tolist() == [-1, -1, -1]
 
 
-class _Given(nms.Detecting):
+class _Given(nms.Detector):
     """Takes its candidates from the images: columns are boxes and scores."""
 
     def detect(self, images):
@@ -193,7 +193,7 @@ def test_nms_in_onnx_finds_what_torch_finds(tmp_path):
     wanted = nms.Nms(confidence=0.3, iou=0.4, keep=30)
     path = tmp_path / "model.onnx"
     torch.onnx.export(
-        nms.Selecting(_Given(), wanted).eval(),
+        nms.DetectorWithNms(_Given(), wanted).eval(),
         (torch.zeros(2, 1, 50, 7),),
         str(path),
         dynamo=True,
@@ -222,7 +222,7 @@ def test_nms_in_onnx_finds_what_torch_finds(tmp_path):
         assert count[0, 0] < 30
 
 
-class _Undecided(nms.Detecting):
+class _Undecided(nms.Detector):
     """Scores of overlapping boxes differ by less than what torch and onnxruntime sum up differently."""
 
     def __init__(self):

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from runners.engine.classification.scoring import Score  # noqa: E402
+from runners.engine.classification.logit_score import LogitScore  # noqa: E402
 from runners.engine.core.trainer import Trainer  # noqa: E402
 from runners.engine.errors import Interrupted  # noqa: E402
 from runners.engine.interrupt import Interrupt  # noqa: E402
@@ -48,7 +48,7 @@ def weights(bench: Any, results: str) -> dict[str, Any]:
     [
         (Trainer, "step", 2, "epoch 1, step 2 of 6"),
         (Trainer, "step", 6, "epoch 1, step 6 of 6"),
-        (Score, "add", 1, "epoch 1, step 6 of 6"),
+        (LogitScore, "add", 1, "epoch 1, step 6 of 6"),
         (Trainer, "step", 9, "epoch 2, step 3 of 6"),
     ],
     ids=["mid-epoch", "last step", "validation", "second epoch"],
@@ -75,7 +75,7 @@ def test_a_run_stopped_anywhere_continues_to_the_same_weights(
 
 def test_a_stop_that_comes_after_the_last_work_is_too_late(colours: Any, terminate_after: Any) -> None:
     spec = colours.spec(train__train_config__runner__max_epochs=1)
-    terminate_after(Score, "accuracy", 1)
+    terminate_after(LogitScore, "accuracy", 1)
 
     code, lines = colours.run("train", "out", spec)
 
@@ -106,7 +106,7 @@ def test_a_mid_epoch_state_over_other_images_restarts_its_epoch(
 
 def test_evaluate_stops_between_batches(colours: Any, terminate_after: Any) -> None:
     assert colours.run("train", "out", colours.spec())[0] == 0
-    terminate_after(Score, "add", 1)
+    terminate_after(LogitScore, "add", 1)
 
     spec = colours.spec(evaluate__checkpoint=str(colours.root / "out" / "train" / "epoch_2.pth"))
     code, lines = colours.run("evaluate", "eval", spec)

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 np = pytest.importorskip("numpy")
 
 from runners.engine import checkpoint  # noqa: E402
-from runners.engine.classification.scoring import Score, softmax  # noqa: E402
+from runners.engine.classification.logit_score import LogitScore, softmax  # noqa: E402
 from runners.engine.core import weights  # noqa: E402
 from runners.engine.core.loading import EpochBatches  # noqa: E402
 from runners.engine.errors import CheckpointError  # noqa: E402
@@ -83,7 +83,7 @@ def test_schedules() -> None:
 
 
 def test_scores_count_what_was_right() -> None:
-    score = Score(["a", "b", "c"], topk=(2, 5))
+    score = LogitScore(["a", "b", "c"], topk=(2, 5))
     logits = np.array([[3.0, 1, 0], [2, 1, 0], [0, 1, 2], [5, 4, 0]])
     labels = np.array([0, 1, 2, 2])
 

@@ -75,10 +75,10 @@ def test_errors_of_missing_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no class folders"):
         images.in_classes(Split(data_prefix=str(tmp_path)), "w")
     with pytest.raises(DataError, match="has no images"):
-        images.loose(Split(data_prefix=str(tmp_path)), "w")
+        images.unsorted_images(Split(data_prefix=str(tmp_path)), "w")
 
 
 def test_a_plain_folder_is_read_at_any_depth(tree: Make) -> None:
     split = tree(a=["1.png"], b=["x/2.png"])
 
-    assert images.loose(split, "w").names == ["a/1.png", "b/x/2.png"]
+    assert images.unsorted_images(split, "w").names == ["a/1.png", "b/x/2.png"]

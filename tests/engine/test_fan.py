@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from runners.engine.backbones.fan import ChannelAttention, Fan, Places  # noqa: E402
+from runners.engine.backbones.fan import ChannelAttention, Fan, PositionEncoding  # noqa: E402
 from runners.engine.backbones.shapes import FAN, FanShape  # noqa: E402
 
 pytestmark = pytest.mark.engine
@@ -52,7 +52,7 @@ def test_the_share_of_a_channel_is_its_agreement_with_the_mean_of_its_head() -> 
 
 
 def test_every_place_has_another_code() -> None:
-    codes = Places(16)(3, 5).flatten(2)[0].T
+    codes = PositionEncoding(16)(3, 5).flatten(2)[0].T
     assert torch.cdist(codes, codes).fill_diagonal_(1).min() > 1e-3
 
 

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from runners.engine.core import weights  # noqa: E402
 from runners.engine.detection import regions, two_stage  # noqa: E402
 from runners.engine.detection.nms import Target  # noqa: E402
-from runners.engine.detection.two_stage import Asked, Proposals, Regions, Shape, TwoStage  # noqa: E402
+from runners.engine.detection.two_stage import ProposalSettings, ProposalTraining, RegionTraining, Shape, TwoStage  # noqa: E402
 
 pytestmark = pytest.mark.engine
 
@@ -64,15 +64,15 @@ def test_features_of_regions_equal_their_definition_on_the_level_of_each_box() -
 
 def _detector() -> TwoStage:
     torch.manual_seed(0)
-    asked = Asked(before=50, after=20, iou=0.7)
+    asked = ProposalSettings(before=50, after=20, iou=0.7)
     return TwoStage(
         Shape(
             backbone="resnet_10",
             classes=2,
             strides=[16],
             anchors=[[(20.0, 20.0), (40.0, 40.0)]],
-            proposals=Proposals(asked=asked, positive=0.7, negative=0.3, batch=16),
-            regions=Regions(positive=0.5, low=0.1, high=0.5, batch=8, share=0.5, truths=True, pool=3, hidden=8),
+            proposals=ProposalTraining(asked=asked, positive=0.7, negative=0.3, batch=16),
+            regions=RegionTraining(positive=0.5, low=0.1, high=0.5, batch=8, share=0.5, truths=True, pool=3, hidden=8),
         ),
         64,
         64,
@@ -86,7 +86,7 @@ def test_proposals_are_those_that_torchvision_chooses() -> None:
     count = sum(model.counts)
     scores, codes = torch.randn(2, count), torch.randn(2, count, 4) * 0.3
 
-    found, values = model.propose(scores, codes, Asked(before=12, after=6, iou=0.4, smallest=4))
+    found, values = model.propose(scores, codes, ProposalSettings(before=12, after=6, iou=0.4, smallest=4))
 
     for image in range(2):
         best = scores[image].topk(12).indices
@@ -119,10 +119,10 @@ def test_regions_to_learn_from_have_the_label_of_their_object() -> None:
 
 def test_at_most_a_share_of_what_is_drawn_is_positive() -> None:
     positive = torch.arange(40) < 10
-    high, low = two_stage.drawn(positive, ~positive, 12, 0.25)
+    high, low = two_stage.sample_rows(positive, ~positive, 12, 0.25)
     assert len(high) == 3 and len(low) == 9
     assert positive[high].all() and not positive[low].any()
-    high, low = two_stage.drawn(positive & (torch.arange(40) == 0), ~positive, 12, 0.25)
+    high, low = two_stage.sample_rows(positive & (torch.arange(40) == 0), ~positive, 12, 0.25)
     assert len(high) == 1 and len(low) == 11
 
 

@@ -38,15 +38,15 @@ class Fan(nn.Module):
         self.between = nn.Sequential(ChannelNorm(first), nn.Conv2d(first, second, 2, 2))
         self.late = nn.Sequential(*(Convolutional(second) for _ in range(shape.stages[1])))
         self.embed = nn.Conv2d(second, shape.width, 2, 2)
-        self.places = Places(shape.width)
+        self.places = PositionEncoding(shape.width)
         rates = [drop_path * place / max(1, shape.depth - 1) for place in range(shape.depth)]
         self.blocks = nn.ModuleList(Block(shape.width, shape.heads, rate) for rate in rates)
         if token:
             self.token = nn.Parameter(torch.zeros(1, 1, shape.width))
-            self.readers = nn.ModuleList(Reader(shape.width, shape.heads) for _ in range(2))
+            self.readers = nn.ModuleList(ClassAttentionHead(shape.width, shape.heads) for _ in range(2))
             self.norm = nn.LayerNorm(shape.width, eps=1e-6)
             nn.init.trunc_normal_(self.token, std=0.02)
-        self.apply(_draw)
+        self.apply(_initialise)
 
     def levels(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Features of strides 4 and 8 of the convolutions, and of stride 16 after half of the blocks and all."""
@@ -134,7 +134,7 @@ class ChannelAttention(nn.Module):
         return found
 
 
-class Reader(nn.Module):
+class ClassAttentionHead(nn.Module):
     """The class token reads the tokens and passes a two-layer network."""
 
     def __init__(self, width: int, heads: int) -> None:
@@ -176,7 +176,7 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-class Places(nn.Module):
+class PositionEncoding(nn.Module):
     """A code [1, width, rows, columns] of the tokens' places: sines and cosines of 16 wavelengths down and across
     (Vaswani et al. 2017, arXiv:1706.03762), projected to the width."""
 
@@ -198,7 +198,7 @@ class Places(nn.Module):
         return found
 
 
-def _draw(module: nn.Module) -> None:
+def _initialise(module: nn.Module) -> None:
     if isinstance(module, (nn.Linear, nn.Conv2d)):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:

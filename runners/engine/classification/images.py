@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from runners.engine.classification.settings import Split
-from runners.engine.core.images import SUFFIXES, below, in_folder, some
+from runners.engine.core.images import SUFFIXES, first_names, images_below, required_folder
 from runners.engine.errors import DataError
 
 REMEDY = "replace or remove it, or set dataset.data.skip_unreadable to true"
@@ -45,7 +45,7 @@ def in_classes(split: Split, field: str, classes: list[str] | None = None, *, ev
     `classes` (a checkpoint's) else the split's own decide the order. With `every`, each class must have an image.
     Raises DataError.
     """
-    folder = in_folder(split.data_prefix, field)
+    folder = required_folder(split.data_prefix, field)
     present = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     if not present:
         raise DataError(f"{folder} ({field}) has no class folders.")
@@ -54,26 +54,28 @@ def in_classes(split: Split, field: str, classes: list[str] | None = None, *, ev
     unknown = [name for name in present if name not in order]
     if unknown:
         source = "the checkpoint's classes" if classes is not None else "the classes file"
-        raise DataError(f"{folder} has the class folder {some(unknown)}, not among {source} ({some(listed)}).")
+        raise DataError(
+            f"{folder} has the class folder {first_names(unknown)}, not among {source} ({first_names(listed)})."
+        )
     names: list[str] = []
     labels: list[int] = []
     for name in present:
-        found = below(folder, name)
+        found = images_below(folder, name)
         names += found
         labels += [order[name]] * len(found)
     empty = [name for name in listed if order[name] not in set(labels)]
     if not names or (every and empty):
-        raise DataError(f"{folder} has no images of class {some(empty)}; known suffixes: {' '.join(SUFFIXES)}.")
+        raise DataError(f"{folder} has no images of class {first_names(empty)}; known suffixes: {' '.join(SUFFIXES)}.")
     return Images(str(folder), names, labels, list(listed))
 
 
-def loose(split: Split, field: str) -> Images:
+def unsorted_images(split: Split, field: str) -> Images:
     """All images below a folder, whatever its shape, or a single image. Raises DataError."""
     if split.data_prefix and Path(split.data_prefix).is_file():
         one = Path(split.data_prefix)
         return Images(str(one.parent), [one.name], [], [])
-    folder = in_folder(split.data_prefix, field)
-    names = below(folder, "")
+    folder = required_folder(split.data_prefix, field)
+    names = images_below(folder, "")
     if not names:
         raise DataError(f"{folder} ({field}) has no images; known suffixes: {' '.join(SUFFIXES)}.")
     return Images(str(folder), names, [], [])
@@ -96,5 +98,5 @@ def _listed(split: Split, folder: Path, field: str) -> list[str] | None:
         raise DataError(f"{source} lists no classes.")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(f"{source} lists {some(twice)} more than once.")
+        raise DataError(f"{source} lists {first_names(twice)} more than once.")
     return names

@@ -16,9 +16,9 @@ from runners.engine.classification import settings
 from runners.engine.classification.backbones import Classifier
 from runners.engine.classification.data import ImageSet, Labelled
 from runners.engine.classification.images import Images, in_classes
+from runners.engine.classification.logit_score import LogitScore
 from runners.engine.classification.pipeline import Pipeline
 from runners.engine.classification.score import ClassScore, ClassWriter, Task
-from runners.engine.classification.scoring import Score
 from runners.engine.classification.settings import Augment, Shape, Split
 from runners.engine.classification.table import Table
 from runners.engine.core import optimise, pruning
@@ -65,7 +65,7 @@ class Training(msgspec.Struct, frozen=True):
     """Dimensions of the kernels that the penalty is on: 4 of convolutions, 2 of linear layers."""
 
 
-class Classifying(Network[S, ClassFrame, Labelled]):
+class ClassificationNetwork(Network[S, ClassFrame, Labelled]):
     """A classifier with one task or several."""
 
     frame_type = ClassFrame
@@ -86,18 +86,18 @@ class Classifying(Network[S, ClassFrame, Labelled]):
     def normalisation(self, spec: S, channels: int) -> tuple[list[float], list[float], bool]: ...
 
     @abstractmethod
-    def listed(self, spec: S) -> tuple[Images | Table, list[Task]]:
+    def train_images(self, spec: S) -> tuple[Images | Table, list[Task]]:
         """The images of a training, and the tasks with their classes."""
 
     @abstractmethod
-    def held_out(self, spec: S, frame: ClassFrame, action: str) -> Images | Table | None:
+    def action_images(self, spec: S, frame: ClassFrame, action: str) -> Images | Table | None:
         """The images of a validation (`train`), an evaluation or an inference."""
 
     @abstractmethod
     def batch(self, spec: S, action: str) -> int: ...
 
     @abstractmethod
-    def kpis(self, scores: list[Score], *, training: bool) -> dict[str, float]:
+    def kpis(self, scores: list[LogitScore], *, training: bool) -> dict[str, float]:
         """The KPIs by the names of the tool."""
 
     def topk(self, spec: S) -> Sequence[int]:
@@ -108,7 +108,7 @@ class Classifying(Network[S, ClassFrame, Labelled]):
         return frame.centre
 
     def plan(self, spec: S, run: Run) -> Plan[ClassFrame, Labelled]:
-        found, tasks = self.listed(spec)
+        found, tasks = self.train_images(spec)
         shape, training, recipe = self.shape(spec), self.training(spec), self.recipe(spec, run)
         mean, std, blue_first = self.normalisation(spec, shape.channels)
         names = [f"{task.name}={name}" if task.name else name for task in tasks for name in task.classes]
@@ -125,7 +125,7 @@ class Classifying(Network[S, ClassFrame, Labelled]):
         )
         steps = settings.training_steps(training.augment, shape.height, shape.width)
         samples: Samples[Labelled] = ImageSet(found, self._pipeline(steps, frame))
-        held_out = self.held_out(spec, frame, "train")
+        held_out = self.action_images(spec, frame, "train")
         validation = ImageSet(held_out, self._fitting(frame, centre=frame.centre)) if held_out is not None else None
         classes = {name: number for number, name in enumerate(names)}
         run.results.mkdir(parents=True, exist_ok=True)
@@ -173,13 +173,13 @@ class Classifying(Network[S, ClassFrame, Labelled]):
         return (scaled(pixels.flip(-1) if frame.blue_first else pixels, frame.mean, frame.std),)
 
     def score(self, spec: S, frame: ClassFrame, *, training: bool) -> ClassScore:
-        def named(scores: list[Score]) -> dict[str, float]:
+        def named(scores: list[LogitScore]) -> dict[str, float]:
             return self.kpis(scores, training=training)
 
         return ClassScore(frame.tasks, self.topk(spec), named, precision=not training)
 
     def samples(self, spec: S, frame: ClassFrame, action: str) -> tuple[Samples[Labelled], int, int | None]:
-        found = self.held_out(spec, frame, action)
+        found = self.action_images(spec, frame, action)
         assert found is not None
         fitted = self._fitting(frame, centre=self.centre(spec, frame))
         return ImageSet(found, fitted), self.batch(spec, action), None
@@ -217,7 +217,7 @@ def folders(path: str | None, field: str, classes: list[str] | None = None, *, e
     return in_classes(Split(path), field, classes, every=every)
 
 
-def single(scores: list[Score], accuracy: str, loss: str, topk: str = "accuracy_top-{}") -> dict[str, float]:
+def single(scores: list[LogitScore], accuracy: str, loss: str, topk: str = "accuracy_top-{}") -> dict[str, float]:
     """The values of a single task by these names."""
     values = scores[0].kpi()
     further = {

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from runners.engine.classification.data import Labelled
-from runners.engine.classification.scoring import Score, softmax
+from runners.engine.classification.logit_score import LogitScore, softmax
 from runners.engine.core.network import Arrays
 
 
@@ -21,13 +21,13 @@ class Task(msgspec.Struct, frozen=True):
     classes: list[str]
 
 
-def of_tasks(logits: np.ndarray, tasks: Sequence[Task]) -> list[np.ndarray]:
+def split_by_task(logits: np.ndarray, tasks: Sequence[Task]) -> list[np.ndarray]:
     """The logits [n, all classes] a task."""
     ends = np.cumsum([len(task.classes) for task in tasks])
     return np.split(logits, ends[:-1], axis=1)
 
 
-Kpis = Callable[[list[Score]], dict[str, float]]
+Kpis = Callable[[list[LogitScore]], dict[str, float]]
 
 
 class ClassScore:
@@ -35,12 +35,12 @@ class ClassScore:
 
     def __init__(self, tasks: Sequence[Task], topk: Sequence[int], kpis: Kpis, *, precision: bool) -> None:
         self.tasks = list(tasks)
-        self.scores = [Score(task.classes, topk) for task in tasks]
+        self.scores = [LogitScore(task.classes, topk) for task in tasks]
         self._kpis, self._precision = kpis, precision
 
     def add(self, outputs: Arrays, data: Labelled, indices: Sequence[int]) -> None:
         labels = data.labels.numpy().reshape(len(data.labels), -1)
-        for score, logits, own in zip(self.scores, of_tasks(outputs[0], self.tasks), labels.T, strict=True):
+        for score, logits, own in zip(self.scores, split_by_task(outputs[0], self.tasks), labels.T, strict=True):
             score.add(logits, own)
 
     @property
@@ -89,7 +89,7 @@ class ClassWriter:
 
     def add(self, path: str, outputs: Arrays, data: Labelled, place: int) -> None:
         cells = [path]
-        for task, logits in zip(self._tasks, of_tasks(outputs[0][None], self._tasks), strict=True):
+        for task, logits in zip(self._tasks, split_by_task(outputs[0][None], self._tasks), strict=True):
             row = softmax(logits)[0]
             best = int(row.argmax())
             cells += [task.classes[best], f"{row[best]:.6f}"]

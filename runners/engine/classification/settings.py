@@ -155,7 +155,7 @@ class Step(msgspec.Struct, frozen=True):
     gamma: Rate = 0.1
 
 
-class Soft(msgspec.Struct, frozen=True):
+class SoftStart(msgspec.Struct, frozen=True):
     learning_rate: Rate = 0.05
     soft_start: Share = 0.056
     annealing_divider: Rate = 10
@@ -170,7 +170,7 @@ class Cosine(msgspec.Struct, frozen=True):
 
 class LrConfig(msgspec.Struct, frozen=True):
     step: Step | None = None
-    soft_anneal: Soft | None = None
+    soft_anneal: SoftStart | None = None
     cosine: Cosine | None = None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from runners.engine.core.images import in_folder, some
+from runners.engine.core.images import first_names, required_folder
 from runners.engine.errors import DataError
 from taod.datasets.formats import tables
 from taod.datasets.formats.classification import FILE_COLUMNS
@@ -37,7 +37,7 @@ def read(
 ) -> tuple[Table, dict[str, list[str]]]:
     """The images of a table with their labels, and the classes by task: those of the table, in the order of the
     alphabet, or those given. Raises DataError naming the file and its line."""
-    images = in_folder(folder, fields[1])
+    images = required_folder(folder, fields[1])
     if not file:
         raise DataError(f"{fields[0]} is not set.")
     path = Path(file)
@@ -59,13 +59,15 @@ def read(
         raise DataError(f"{path} has no rows.")
     known = tasks or {task: sorted({cells[task] for _, cells in rows}) for task in rows[0][1]}
     if not known or list(known) != list(rows[0][1]):
-        raise DataError(f"{path} has the tasks {some(list(rows[0][1]))}; the model has {some(list(known))}.")
+        raise DataError(
+            f"{path} has the tasks {first_names(list(rows[0][1]))}; the model has {first_names(list(known))}."
+        )
     order = {task: {value: index for index, value in enumerate(values)} for task, values in known.items()}
     labels = []
     for line, cells in rows:
         unknown = next((task for task, value in cells.items() if not value or value not in order[task]), None)
         if unknown is not None:
-            what = f"is not among {some(list(known[unknown]))}" if cells[unknown] else "is empty"
+            what = f"is not among {first_names(list(known[unknown]))}" if cells[unknown] else "is empty"
             raise DataError(f"{path}:{line}: {unknown} '{cells[unknown]}' {what}.")
         labels.append([order[task][value] for task, value in cells.items()])
     return Table(names, labels), {task: list(values) for task, values in known.items()}

@@ -102,7 +102,7 @@ def wrap(model: nn.Module, group: Group, device: torch.device) -> nn.Module:
     return DistributedDataParallel(model)
 
 
-def total(values: torch.Tensor, group: Group) -> torch.Tensor:
+def sum_over_processes(values: torch.Tensor, group: Group) -> torch.Tensor:
     """The sum over all processes."""
     if group.size > 1:
         distributed.all_reduce(values)
@@ -113,16 +113,16 @@ def any_of(flag: bool, group: Group, device: torch.device) -> bool:
     """Whether any process says so; all of them get the same reply."""
     if group.size == 1:
         return flag
-    return bool(total(torch.tensor(float(flag), device=device), group).item())
+    return bool(sum_over_processes(torch.tensor(float(flag), device=device), group).item())
 
 
-def meet(group: Group) -> None:
+def barrier(group: Group) -> None:
     """Wait for all processes."""
     if group.size > 1:
         distributed.barrier()
 
 
-def share(value: Sequence[float], group: Group, device: torch.device) -> list[float]:
+def broadcast(value: Sequence[float], group: Group, device: torch.device) -> list[float]:
     """The first process's numbers, in every process."""
     held = torch.tensor(list(value), dtype=torch.float64, device=device)
     if group.size > 1:

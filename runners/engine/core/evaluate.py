@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from runners.engine.core import answers
+from runners.engine.core import trained_model
 from runners.engine.core.network import F, Network, S, T
 from runners.engine.errors import DataError
 from runners.engine.interrupt import Interrupt
@@ -19,7 +19,7 @@ log = logging.getLogger("engine")
 
 def run(run: Run, network: Network[S, F, T]) -> str:
     """Report the KPIs and write the files of the evaluation; returns the closing sentence."""
-    spec, model, feed = answers.opened(run, network)
+    spec, model, feed = trained_model.open_for_action(run, network)
     log.info("Evaluating %d images", len(feed.samples))
     score = network.score(spec, model.frame, training=False)
     interrupt, pace = Interrupt().install(), Pace(0.5)
@@ -30,7 +30,7 @@ def run(run: Run, network: Network[S, F, T]) -> str:
                 raise bad.error(network.remedy)
             log.warning("Left out: %s cannot be read (%s)", bad.path, bad.reason)
         if batch.data is not None:
-            score.add(model.ask(batch.data), batch.data, batch.indices)
+            score.add(model.predict(batch.data), batch.data, batch.indices)
         if pace.due():
             run.status.running(f"Evaluating, batch {step} of {feed.steps}", cur_iter=step)
     interrupt.check()

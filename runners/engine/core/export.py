@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from runners.engine.core import answers
+from runners.engine.core import trained_model
 from runners.engine.core.network import F, Network, S, T
 from runners.engine.errors import EngineError, SpecError
 from runners.engine.spec import convert
@@ -41,7 +41,7 @@ def run(run: Run, network: Network[S, F, T]) -> str:
         raise SpecError(f"{field} is not set: train first, or run export on a finished train job.")
     if not path.endswith(".pth"):
         raise SpecError(f"{field} {path} is not a .pth checkpoint of the engine.")
-    frame, model = answers.from_checkpoint(network, Path(path))
+    frame, model = trained_model.from_checkpoint(network, Path(path))
     network.check_export(spec, frame)
     named = network.onnx_file(spec)
     target = Path(named) if named else run.results / "model.onnx"
@@ -118,7 +118,7 @@ def _complete(network: Network[S, F, T], spec: S, frame: F, target: Path) -> Non
         "classes": frame.classes,
         "input_size": list(network.input_size(frame)[1:]),
         **network.metadata(frame, spec),
-        answers.FRAME: bare,
+        trained_model.FRAME: bare,
     }
     metadata = {key: msgspec.json.encode(value).decode() for key, value in about.items()}
     onnx.helper.set_model_props(exported, {**metadata, "layout": "NCHW", "network": network.name})

@@ -41,7 +41,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def below(folder: Path, inner: str = "") -> list[str]:
+def images_below(folder: Path, inner: str = "") -> list[str]:
     """Paths of images at any depth below folder/inner, relative to the folder, sorted."""
     found = []
     for place, folders, files in os.walk(folder / inner, followlinks=True):
@@ -53,7 +53,7 @@ def below(folder: Path, inner: str = "") -> list[str]:
     return sorted(found)
 
 
-def in_folder(value: str | None, field: str) -> Path:
+def required_folder(value: str | None, field: str) -> Path:
     """The folder that a field of the specification names. Raises DataError."""
     if not value:
         raise DataError(f"{field} is not set.")
@@ -63,7 +63,7 @@ def in_folder(value: str | None, field: str) -> Path:
     return folder
 
 
-def some(names: list[str]) -> str:
+def first_names(names: list[str]) -> str:
     """Up to five names, for a sentence."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(f"'{name}'" for name in names[:5]) + more

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from runners.engine.core import answers
-from runners.engine.core.loading import Feed
+from runners.engine.core import trained_model
+from runners.engine.core.loading import BatchLoader
 from runners.engine.core.network import F, Network, S, T, Writer
 from runners.engine.errors import DataError
 from runners.engine.interrupt import Interrupt
@@ -21,7 +21,7 @@ log = logging.getLogger("engine")
 def run(run: Run, network: Network[S, F, T]) -> str:
     """Write what the model predicts; returns the closing sentence. An image that cannot be read is left out with a
     warning, and the results appear only when they are whole."""
-    spec, model, feed = answers.opened(run, network)
+    spec, model, feed = trained_model.open_for_action(run, network)
     log.info("Reading %d images", len(feed.samples))
     writer = network.writer(spec, model.frame, run.results)
     whole = False
@@ -36,7 +36,9 @@ def run(run: Run, network: Network[S, F, T]) -> str:
     return f"Inference finished: {written} images {network.verb}{note}"
 
 
-def _write(run: Run, model: answers.Model[S, F, T], feed: Feed[T], writer: Writer[T]) -> tuple[int, int]:
+def _write(
+    run: Run, model: trained_model.TrainedModel[S, F, T], feed: BatchLoader[T], writer: Writer[T]
+) -> tuple[int, int]:
     """How many images were written, and how many left out."""
     interrupt, pace = Interrupt().install(), Pace(0.5)
     written = left_out = 0
@@ -45,7 +47,7 @@ def _write(run: Run, model: answers.Model[S, F, T], feed: Feed[T], writer: Write
         for bad in batch.unreadable:
             log.warning("Left out: %s cannot be read (%s)", bad.path, bad.reason)
         if batch.data is not None:
-            outputs = model.ask(batch.data)
+            outputs = model.predict(batch.data)
             for place, index in enumerate(batch.indices):
                 writer.add(feed.samples.path(index), [part[place] for part in outputs], batch.data, place)
         written, left_out = written + len(batch.indices), left_out + len(batch.unreadable)

@@ -131,7 +131,7 @@ class EpochBatches(Sampler[list[Key]]):
         return keys
 
 
-class Feed(Generic[T]):
+class BatchLoader(Generic[T]):
     """A dataset's batches, an epoch at a time."""
 
     def __init__(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from runners.engine import checkpoint
-from runners.engine.core import answers, pruning
+from runners.engine.core import pruning, trained_model
 from runners.engine.core.network import F, Network, S, T
 from runners.engine.errors import CheckpointError, SpecError
 from runners.engine.spec import convert
@@ -28,7 +28,7 @@ def run(run: Run, network: Network[S, F, T]) -> str:
     path, field = network.checkpoint(spec, "prune")
     if not path:
         raise SpecError(f"{field} is not set: train first, or run prune on a finished train job.")
-    frame, model = answers.from_checkpoint(network, Path(path))
+    frame, model = trained_model.from_checkpoint(network, Path(path))
     traced, heads = network.prunable(model.eval(), frame)
     (example,) = network.example(frame, 1, Random(0))
     before = pruning.cost(traced, example)
@@ -60,7 +60,7 @@ def shapes_of(network: Network[S, F, T], frame: F, paths: Sequence[str | None]) 
             continue  # a resumed training takes one before it
         if not isinstance(content, dict) or content.get("network") != network.name:
             continue
-        found = answers.frame_of(network, Path(path), content)
+        found = trained_model.frame_of_checkpoint(network, Path(path), content)
         theirs, ours = network.shape_of(found), network.shape_of(frame)
         if found.pruned and theirs != ours:
             name = next(name for name in theirs if theirs[name] != ours[name])

@@ -97,7 +97,7 @@ def check_fits(frame: Frame, content: Document, path: Path) -> None:
             raise CheckpointError(f"{path} cannot be resumed: its {key} is {theirs[key]}, the spec's {mine}.")
 
 
-class Home(msgspec.Struct, frozen=True):
+class CheckpointFolder(msgspec.Struct, frozen=True):
     """Where a run's checkpoints are, and how they are called."""
 
     folder: Path
@@ -105,7 +105,7 @@ class Home(msgspec.Struct, frozen=True):
     field: str = "the checkpoint to resume from"
 
     @classmethod
-    def below(cls, results: Path, name: str, field: str = "the checkpoint to resume from") -> Home:
+    def below(cls, results: Path, name: str, field: str = "the checkpoint to resume from") -> CheckpointFolder:
         """`name`: a network's `checkpoint_name`."""
         place = results / name
         return cls(place.parent, place.name, field)
@@ -117,11 +117,11 @@ class Home(msgspec.Struct, frozen=True):
     def path(self, number: int) -> Path:
         return checkpoint.epoch_path(self.folder, number, self.name)
 
-    def there(self, folder: Path | None = None) -> list[tuple[int, Path]]:
+    def epochs(self, folder: Path | None = None) -> list[tuple[int, Path]]:
         return checkpoint.epochs(folder or self.folder, self.name)
 
 
-def choose(explicit: Path | None, home: Home, frame: Frame) -> tuple[Path, Document] | None:
+def choose_checkpoint(explicit: Path | None, home: CheckpointFolder, frame: Frame) -> tuple[Path, Document] | None:
     """The checkpoint that a run continues from, or None for a fresh start.
 
     `explicit` is what the spec names: a checkpoint, or a folder of them; where it is damaged, the newest whole one
@@ -130,7 +130,7 @@ def choose(explicit: Path | None, home: Home, frame: Frame) -> tuple[Path, Docum
     """
     found = _named(explicit, home) if explicit is not None else None
     folder = (explicit if explicit.is_dir() else explicit.parent) if explicit is not None else home.folder
-    newest = next((path for _, path in home.there(folder)), None)
+    newest = next((path for _, path in home.epochs(folder)), None)
     older_wanted = explicit is not None and explicit.is_file() and newest not in (None, explicit)
     for path in dict.fromkeys((folder / checkpoint.INTERRUPTED, home.interrupted)):
         if not path.is_file() or older_wanted:
@@ -146,9 +146,9 @@ def choose(explicit: Path | None, home: Home, frame: Frame) -> tuple[Path, Docum
     return found
 
 
-def _named(explicit: Path, home: Home) -> tuple[Path, Document]:
+def _named(explicit: Path, home: CheckpointFolder) -> tuple[Path, Document]:
     folder = explicit if explicit.is_dir() else explicit.parent
-    there = home.there(folder)
+    there = home.epochs(folder)
     if not explicit.is_dir():
         if not explicit.is_file():
             raise CheckpointError(f"{home.field} {explicit} does not exist.")
@@ -172,8 +172,8 @@ def _position(content: Document) -> tuple[int, int]:
     return content["progress"]["epoch"], content["progress"]["step"]
 
 
-def resume_or_start(named: str | None, home: Home) -> tuple[str | None, str | None]:
+def resume_or_start(named: str | None, home: CheckpointFolder) -> tuple[str | None, str | None]:
     """(checkpoint to resume from, weights to start from) where the tool has no parameter for the former: it looks for
     the run's own checkpoints, and starts from `named` where there are none."""
-    newest = next((str(path) for _, path in home.there()), None)
+    newest = next((str(path) for _, path in home.epochs()), None)
     return newest, named if newest is None else None

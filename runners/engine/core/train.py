@@ -14,14 +14,14 @@ from torch import nn
 
 from runners.engine import checkpoint
 from runners.engine.core import distributed, prune, pruning, state, weights
-from runners.engine.core.answers import of_model
 from runners.engine.core.distributed import Group, Processes
 from runners.engine.core.images import Unreadable
-from runners.engine.core.loading import Feed
+from runners.engine.core.loading import BatchLoader
 from runners.engine.core.network import F, Loss, Network, Plan, Recipe, S, Score, T
 from runners.engine.core.pixels import to_device
 from runners.engine.core.report import TrainReport
-from runners.engine.core.state import Home, Progress
+from runners.engine.core.state import CheckpointFolder, Progress
+from runners.engine.core.trained_model import predictor
 from runners.engine.core.trainer import Trainer, prepare
 from runners.engine.errors import DataError, EngineError, Interrupted
 from runners.engine.interrupt import Interrupt
@@ -39,10 +39,10 @@ class Prepared(msgspec.Struct, Generic[S, F, T], frozen=True):
     network: Network[S, F, T]
     spec: S
     plan: Plan[F, T]
-    home: Home
+    home: CheckpointFolder
     trainer: Trainer
-    feed: Feed[T]
-    validation: Feed[T] | None
+    feed: BatchLoader[T]
+    validation: BatchLoader[T] | None
     group: Group
 
     @property
@@ -93,12 +93,12 @@ def arrange(
     if len(plan.samples) < 2:
         raise DataError(f"{plan.samples.path(0)} is a single image; training needs at least two.")
     data = {"digest": plan.samples.digest(), "batch": recipe.batch * group.size, "seed": recipe.seed}
-    home = Home.below(run.results, network.checkpoint_name, recipe.resume_field)
-    older = [str(path) for _, path in home.there(Path(recipe.resume).parent)] if recipe.resume else []
+    home = CheckpointFolder.below(run.results, network.checkpoint_name, recipe.resume_field)
+    older = [str(path) for _, path in home.epochs(Path(recipe.resume).parent)] if recipe.resume else []
     pruned = prune.shapes_of(network, plan.frame, [recipe.resume, *older, recipe.start])
     frame = msgspec.structs.replace(plan.frame, data=data, spec=run.document, pruned=pruned)
     plan = msgspec.structs.replace(plan, frame=frame)
-    feed = Feed(
+    feed = BatchLoader(
         plan.samples,
         batch=recipe.batch,
         workers=recipe.workers,
@@ -124,7 +124,7 @@ def arrange(
     log.info("%d images of %d classes in %d steps an epoch", len(plan.samples), len(plan.frame.classes), feed.steps)
     validation = None
     if plan.validation is not None:
-        validation = Feed(plan.validation, batch=recipe.batch, workers=recipe.workers)
+        validation = BatchLoader(plan.validation, batch=recipe.batch, workers=recipe.workers)
     home.folder.mkdir(parents=True, exist_ok=True)
     return Prepared(network, spec, plan, home, trainer, feed, validation, group)
 
@@ -141,17 +141,17 @@ def _begin(ready: Prepared[S, F, T]) -> Progress:
     if group.first:
         checkpoint.sweep(home.folder)
     named = ready.recipe.resume
-    chosen = state.choose(Path(named) if named else None, home, ready.frame)
+    chosen = state.choose_checkpoint(Path(named) if named else None, home, ready.frame)
     progress = Progress()
     if chosen is not None:
         path, content = chosen
         progress = state.restore(ready.trainer, ready.frame, content, path)
         log.info("Going on at epoch %d, step %d, from %s", progress.epoch, progress.step, path)
-    distributed.meet(group)
+    distributed.barrier(group)
     if not group.first:
         return progress
     done = _number(ready, progress.epoch - 1)
-    overtaken = [path for number, path in home.there() if number > done]
+    overtaken = [path for number, path in home.epochs() if number > done]
     if home.interrupted.exists() and (chosen is None or chosen[0] != home.interrupted):
         overtaken.append(home.interrupted)
     for moved in checkpoint.set_aside(overtaken):
@@ -180,7 +180,7 @@ def _epoch(ready: Prepared[S, F, T], progress: Progress, report: TrainReport, in
         if ready.validation is not None and (last or validates(recipe, epoch)):
             if ready.group.first:
                 score = _validate(ready, ready.validation, interrupt)
-            distributed.meet(ready.group)
+            distributed.barrier(ready.group)
     finally:
         progress.seconds = before + time.monotonic() - began
     trained = _trained(ready, progress)
@@ -210,7 +210,7 @@ def _trained(ready: Prepared[S, F, T], progress: Progress) -> dict[str, float]:
     """The epoch's means over all processes: loss, and the sums of the losses by name."""
     seen = torch.tensor([float(progress.seen)], dtype=torch.float64, device=ready.trainer.device)
     tally = torch.cat((ready.trainer.tally, seen))
-    values = distributed.total(tally, ready.group).tolist()
+    values = distributed.sum_over_processes(tally, ready.group).tolist()
     means = [value / max(1.0, values[-1]) for value in values[:-1]]
     return dict(zip(("loss", *ready.trainer.names), means, strict=False))
 
@@ -219,7 +219,7 @@ def _ends_early(ready: Prepared[S, F, T], progress: Progress, kpi: dict[str, flo
     recipe = ready.recipe
     if recipe.patience is None:
         return False
-    value = distributed.share([kpi.get(recipe.monitor, math.nan)], ready.group, ready.trainer.device)[0]
+    value = distributed.broadcast([kpi.get(recipe.monitor, math.nan)], ready.group, ready.trainer.device)[0]
     if math.isnan(value):
         return False
     better = progress.best is None or (value < progress.best if recipe.minimise else value > progress.best)
@@ -283,10 +283,10 @@ def _check_interrupt(ready: Prepared[S, F, T], interrupt: Interrupt) -> None:
     interrupt.check()
 
 
-def _validate(ready: Prepared[S, F, T], feed: Feed[T], interrupt: Interrupt) -> Score[T]:
+def _validate(ready: Prepared[S, F, T], feed: BatchLoader[T], interrupt: Interrupt) -> Score[T]:
     network, frame, trainer = ready.network, ready.frame, ready.trainer
     score = network.score(ready.spec, frame, training=True)
-    ask = of_model(network, ready.spec, frame, trainer.deployed, trainer.device)
+    ask = predictor(network, ready.spec, frame, trainer.deployed, trainer.device)
     for batch in feed.epoch():
         if ready.group.size == 1:
             interrupt.check()

@@ -126,7 +126,7 @@ class Trainer:
         """What this process's mean counts in the mean that DDP takes: equal to one process with the whole batch."""
         if self.group.size == 1:
             return 1.0
-        every = distributed.total(torch.tensor(float(count), device=self.device), self.group).item()
+        every = distributed.sum_over_processes(torch.tensor(float(count), device=self.device), self.group).item()
         return count * self.group.size / max(1.0, every)
 
     def _together(self, closing: bool) -> AbstractContextManager[object]:

@@ -73,7 +73,7 @@ def run(run: Run) -> str:
     settings = convert(run.document, Settings)
     interrupt, pace = Interrupt().install(), Pace(STATUS_S)
     where = source(settings.data)
-    items, problems = boxes.sorted_out(where.found())
+    items, problems = boxes.split_problems(where.read())
     boxes.require(items, problems)
     counts: Counter[str] = Counter()
     imgs: Counter[str] = Counter()

@@ -34,7 +34,7 @@ class Source(msgspec.Struct, frozen=True):
     images: Path
     labels: Path
 
-    def found(self) -> Iterator[Found]:
+    def read(self) -> Iterator[Found]:
         """The items, their `image` below `images`, and problems. Raises DataError for missing folders and files."""
         if not self.images.is_dir():
             raise DataError(f"There is no folder of images {self.images}.")
@@ -68,11 +68,11 @@ class Source(msgspec.Struct, frozen=True):
         for item in items:
             if isinstance(item, Item):
                 item.image = item.image.removeprefix(prefix)
-                yield from self.fit(item)
-                item.labels = [boxed(label) for label in item.labels]
+                yield from self.drop_misfitting_masks(item)
+                item.labels = [with_box(label) for label in item.labels]
             yield item
 
-    def fit(self, item: Item) -> Iterator[Problem]:
+    def drop_misfitting_masks(self, item: Item) -> Iterator[Problem]:
         """Take masks of another size than the image's from its labels; a problem for each."""
         if not item.image or not any(found.counts for label in item.labels if (found := segmentation_of(label))):
             return
@@ -87,14 +87,14 @@ class Source(msgspec.Struct, frozen=True):
                 item.labels[at] = msgspec.structs.replace(label, segmentation=None)
 
 
-def boxed(label: Label) -> Label:
+def with_box(label: Label) -> Label:
     """The label, with the box around its segmentation where it has none of its own."""
     if label.box is not None or (found := segmentation_of(label)) is None:
         return label
     return msgspec.structs.replace(label, box=segments.bounds(found))
 
 
-def sorted_out(found: Iterable[Found]) -> tuple[list[Item], list[Problem]]:
+def split_problems(found: Iterable[Found]) -> tuple[list[Item], list[Problem]]:
     """The items that have an image, by its path, and the problems."""
     items: list[Item] = []
     problems: list[Problem] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runners.engine.data.check import write
-from runners.engine.data.copy_images import IMAGES, bring, needed, put
+from runners.engine.data.copy_images import IMAGES, place_file, place_images, required_setting
 from runners.engine.errors import DataError
 from taod.datasets.formats import tables
 from taod.datasets.formats.types import Problem, image_paths
@@ -22,7 +22,7 @@ TABLE = "labels.csv"
 
 def convert(settings: Settings, results: Path, report: Callable[[int, int], None]) -> str:
     """Convert as `data.input_format` says. Raises DataError."""
-    folder = Path(needed(settings.classification.image_dir, "classification.image_dir"))
+    folder = Path(required_setting(settings.classification.image_dir, "classification.image_dir"))
     if not folder.is_dir():
         raise DataError(f"classification.image_dir: there is no folder {folder}.")
     if settings.data.input_format.upper() == "CSV":
@@ -45,13 +45,13 @@ def _into_table(settings: Settings, folder: Path, results: Path, report: Callabl
         raise DataError(f"classification.image_dir: {folder} has no class folders with images.")
     write(results / TABLE, out.getvalue().encode())
     if settings.data.with_images:
-        bring(folder, results / IMAGES, {path: path for path in named}, report, link=settings.data.link_images)
+        place_images(folder, results / IMAGES, {path: path for path in named}, report, link=settings.data.link_images)
     return f"Wrote {TABLE} with {len(named)} images of {len({path.partition('/')[0] for path in named})} classes"
 
 
 def _into_folders(settings: Settings, folder: Path, results: Path, report: Callable[[int, int], None]) -> str:
     """A folder a class, and classes.txt."""
-    table = Path(needed(settings.classification.csv_file, "classification.csv_file"))
+    table = Path(required_setting(settings.classification.csv_file, "classification.csv_file"))
     rows: list[tuple[str, str]] = []
     for row in tables.rows(table.parent, table.name, ("fname", "class")):
         if isinstance(row, Problem):
@@ -69,7 +69,7 @@ def _into_folders(settings: Settings, folder: Path, results: Path, report: Calla
         place = results / IMAGES / kind / inside
         place.parent.mkdir(parents=True, exist_ok=True)
         place.unlink(missing_ok=True)
-        put(folder / name, place, link=settings.data.link_images)
+        place_file(folder / name, place, link=settings.data.link_images)
         report(done, len(rows))
     names = sorted({kind for _, kind in rows})
     write(results / "classes.txt", "".join(f"{name}\n" for name in names).encode())

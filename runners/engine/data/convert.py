@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 
 from runners.engine.data import boxes, capabilities, class_tables, unet
-from runners.engine.data.copy_images import IMAGES, bring, needed
-from runners.engine.data.tidy import tidy
+from runners.engine.data.clean_labels import clean_items
+from runners.engine.data.copy_images import IMAGES, place_images, required_setting
 from runners.engine.errors import DataError, SpecError
 from runners.engine.interrupt import Interrupt
 from runners.engine.run import Run
@@ -87,7 +87,7 @@ def run(run: Run) -> str:
     if given in capabilities.TABLES:
         return class_tables.convert(settings, run.results, report)
     source = _source(settings, given)
-    items, problems = boxes.sorted_out(source.found())
+    items, problems = boxes.split_problems(source.read())
     boxes.require(items, problems)
     categories = None if given == "UNET" else source.categories(items)
     if categories is None:
@@ -96,7 +96,7 @@ def run(run: Run) -> str:
         boxes.require(items, problems)
     boxes.report_problems(run, problems)
     boxes.report_keypoints(run, items)
-    items, tidied, unreadable = tidy(items, source.images)
+    items, tidied, unreadable = clean_items(items, source.images)
     problems += unreadable
     boxes.require(items, unreadable)
     boxes.report_problems(run, unreadable)
@@ -158,17 +158,17 @@ def _fitting(item: Item, images: Path) -> Item | Problem:
 
 def _source(settings: Settings, given: str) -> boxes.Source:
     if given == "COCO":
-        file = Path(needed(settings.coco.ann_file, "coco.ann_file"))
+        file = Path(required_setting(settings.coco.ann_file, "coco.ann_file"))
         images = Path(settings.coco.image_dir) if settings.coco.image_dir else file.parent / IMAGES
         return boxes.Source(given, images, file)
     if given == "UNET":
-        images = Path(needed(settings.unet.image_dir, "unet.image_dir"))
-        return boxes.Source(given, images, Path(needed(settings.unet.mask_dir, "unet.mask_dir")))
+        images = Path(required_setting(settings.unet.image_dir, "unet.image_dir"))
+        return boxes.Source(given, images, Path(required_setting(settings.unet.mask_dir, "unet.mask_dir")))
     # The tool takes a VOC set in the fields of a KITTI one, unless it has a group of its own.
     name = "pascal_voc" if given == "PASCAL_VOC" and settings.pascal_voc.label_dir else "kitti"
     group: _Labels = getattr(settings, name)
-    images = Path(needed(group.image_dir, f"{name}.image_dir"))
-    return boxes.Source(given, images, Path(needed(group.label_dir, f"{name}.label_dir")))
+    images = Path(required_setting(group.image_dir, f"{name}.image_dir"))
+    return boxes.Source(given, images, Path(required_setting(group.label_dir, f"{name}.label_dir")))
 
 
 def _write(job: _Job, wanted: str) -> boxes.Written:
@@ -184,7 +184,7 @@ def _write(job: _Job, wanted: str) -> boxes.Written:
         boxes.report_left_out(job.run, job.items, f"{wanted} holds boxes only", "convert to COCO or UNET to keep them")
     if data.with_images:
         names = {item.image: item.image for item in job.items}
-        bring(images, results / IMAGES, names, job.report, link=data.link_images)
+        place_images(images, results / IMAGES, names, job.report, link=data.link_images)
     return written
 
 
@@ -211,5 +211,5 @@ def _to_masks(job: _Job) -> boxes.Written:
             kpi={"objects_left_out": painted.bare},
         )
     if data.with_images:
-        bring(job.source.images, results / IMAGES, places, job.report, link=data.link_images)
+        place_images(job.source.images, results / IMAGES, places, job.report, link=data.link_images)
     return boxes.Written(painted.images, painted.objects)

@@ -15,14 +15,14 @@ IMAGES = "images"
 _FICLONE = 0x40049409
 
 
-def needed(value: str | None, name: str) -> str:
+def required_setting(value: str | None, name: str) -> str:
     """A setting that there must be. Raises DataError."""
     if not value:
         raise DataError(f"{name}: it is not set; name the folder or file to read.")
     return value
 
 
-def bring(
+def place_images(
     source: Path, into: Path, names: Mapping[str, str], report: Callable[[int, int], None], *, link: bool
 ) -> None:
     """Put images below `into`, each under its new name: copies, or further names of the same files."""
@@ -30,11 +30,11 @@ def bring(
         place = into / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.unlink(missing_ok=True)
-        put(source / image, place, link=link)
+        place_file(source / image, place, link=link)
         report(done, len(names))
 
 
-def put(source: Path, place: Path, *, link: bool) -> None:
+def place_file(source: Path, place: Path, *, link: bool) -> None:
     """One file at a new place; a copy shares its blocks where the file system can do that."""
     if link:
         with contextlib.suppress(OSError):

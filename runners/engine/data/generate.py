@@ -126,7 +126,7 @@ def run(run: Run) -> str:
     data = settings.data
     _check(settings)
     where = boxes.Source(data.dataset_type.upper(), Path(data.image_dir), Path(data.ann_path))
-    items, problems = boxes.sorted_out(where.found())
+    items, problems = boxes.split_problems(where.read())
     boxes.require(items, problems)
     folder = Path(data.output_dataset) if data.output_dataset else run.results
     if (folder / "images").resolve() == where.images.resolve():
@@ -170,7 +170,7 @@ def _with_cache(settings: Settings, where: boxes.Source, items: list[Item], prob
     found, wrong = label_transforms.with_shapes(items, file)
     problems += wrong
     for item in found:
-        problems += where.fit(item)
+        problems += where.drop_misfitting_masks(item)
     return found
 
 

@@ -10,7 +10,7 @@ import msgspec
 from runners.engine.data import boxes
 from runners.engine.data.analyze import Data, output, source
 from runners.engine.data.check import write
-from runners.engine.data.tidy import reboxed
+from runners.engine.data.clean_labels import reboxed
 from runners.engine.interrupt import Interrupt
 from runners.engine.run import Run
 from runners.engine.spec import convert
@@ -54,7 +54,7 @@ def run(run: Run) -> str:
     settings = convert(run.document, Settings)
     interrupt, pace = Interrupt().install(), Pace(STATUS_S)
     where = source(settings.data)
-    items, problems = boxes.sorted_out(where.found())
+    items, problems = boxes.split_problems(where.read())
     boxes.require(items, problems)
     counts: dict[Fault, int] = {"inverted": 0, "outside": 0, "empty": 0}
     corrected: list[Item] = []

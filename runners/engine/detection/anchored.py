@@ -11,7 +11,7 @@ import torch
 
 from runners.engine.detection import anchors, backbones, dense
 from runners.engine.detection.network import DetectionFrame
-from runners.engine.detection.nms import Detecting
+from runners.engine.detection.nms import Detector
 from runners.engine.detection.settings import Anchored, SsdAugmentation, numbers, rows
 from runners.engine.detection.tf1 import Tf1Detection
 from runners.engine.detection.torchvision_ops import v2
@@ -194,5 +194,5 @@ class AnchoredNetwork(Tf1Detection[S]):
     def transform(self, spec: S, mean: tuple[float, float, float]) -> Transform:
         return augmentation(spec.augmentation_config, mean)
 
-    def build(self, frame: DetectionFrame) -> Detecting:
+    def build(self, frame: DetectionFrame) -> Detector:
         return build(msgspec.convert(frame.model, Shape), frame.height, frame.width)

@@ -16,7 +16,7 @@ from runners.engine.detection.samples import Sample, truth
 from runners.engine.detection.transforms import Boxed, Letterbox, Stretch, Transform
 
 
-class Place(NamedTuple):
+class Placement(NamedTuple):
     """Where an image came from: pixels of the network's input an original pixel has (across, down), and its size."""
 
     across: float
@@ -43,14 +43,14 @@ class Batch(NamedTuple):
     images: torch.Tensor
     targets: list[Target]
     truths: list[Truth]
-    places: list[Place]
+    places: list[Placement]
     ids: list[int]
 
 
 class Item(NamedTuple):
     boxed: Boxed
     truth: Truth
-    place: Place
+    place: Placement
     id: int
     masks: torch.Tensor | None = None
 
@@ -84,13 +84,13 @@ class DetectionSamples:
         height, width = boxed.image.shape[-2:]
         if self._transform is None:
             boxed, (across, down) = self._fit(boxed), self._fit.factors(height, width)
-            return Item(boxed, truth(sample), Place(across, down, width, height), sample.id)
+            return Item(boxed, truth(sample), Placement(across, down, width, height), sample.id)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(rng.getrandbits(63))
-            boxed = self._transform(self._fuller(boxed, rng))
-        return Item(boxed, truth(sample), Place(1.0, 1.0, width, height), sample.id)
+            boxed = self._transform(self._combined(boxed, rng))
+        return Item(boxed, truth(sample), Placement(1.0, 1.0, width, height), sample.id)
 
-    def _fuller(self, boxed: Boxed, rng: Random) -> Boxed:
+    def _combined(self, boxed: Boxed, rng: Random) -> Boxed:
         """What is transformed, from the image that was read; mosaics put further ones beside it."""
         return boxed
 
@@ -100,11 +100,11 @@ class DetectionSamples:
         if self._grey:
             image = image.convert("L").convert("RGB")
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-        own = self.learnt(sample)
+        own = self.training_objects(sample)
         boxes = torch.tensor([sample.boxes[place] for place in own], dtype=torch.float32).reshape(-1, 4)
         return Boxed(pixels, boxes, torch.tensor([sample.classes[place] for place in own], dtype=torch.long))
 
-    def learnt(self, sample: Sample) -> list[int]:
+    def training_objects(self, sample: Sample) -> list[int]:
         """The places of the objects that a training learns from."""
         return [place for place, crowd in enumerate(sample.crowd) if self._crowds or not crowd][: self._most]
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from runners.engine.detection import anchors
 from runners.engine.detection.backbones import Backbone
-from runners.engine.detection.nms import Detecting, Target
+from runners.engine.detection.nms import Detector, Target
 from runners.engine.detection.torchvision_ops import FeaturePyramidNetwork, sigmoid_focal_loss
 
 
@@ -130,7 +130,7 @@ class Loss(NamedTuple):
     """Of the labels of `focal`."""
 
 
-class AnchorDetector(Detecting):
+class AnchorDetector(Detector):
     """A neck, heads and the anchors of one input size."""
 
     anchors: torch.Tensor

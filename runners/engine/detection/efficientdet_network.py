@@ -18,7 +18,7 @@ from runners.engine.detection import coco_data, efficientdet, metrics, samples
 from runners.engine.detection.data import Batch, DetectionSamples
 from runners.engine.detection.efficientdet import STRIDES, Shape
 from runners.engine.detection.network import CocoScore, Detection, DetectionFrame
-from runners.engine.detection.nms import Detecting, Nms
+from runners.engine.detection.nms import Detector, Nms
 from runners.engine.detection.samples import Classes, Sample
 from runners.engine.detection.settings import rows
 from runners.engine.detection.transforms import ScaleCrop, Steps, Transform, flip
@@ -34,7 +34,7 @@ IOU = 0.5
 """Overlap above which NMS drops the worse one of two detections of a class."""
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class EfficientDetSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What both specifications say in their own words; the fields that errors name are in `EfficientDet.fields`."""
 
     train: str | None
@@ -74,7 +74,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     keep: int
 
 
-class Fields(msgspec.Struct, frozen=True):
+class FieldNames(msgspec.Struct, frozen=True):
     """The names of parameters, for errors."""
 
     train: str
@@ -90,10 +90,10 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 class EfficientDet(Detection[S]):
-    fields: Fields
+    fields: FieldNames
 
     @abstractmethod
-    def wanted(self, spec: S) -> Wanted: ...
+    def settings(self, spec: S) -> EfficientDetSettings: ...
 
     @abstractmethod
     def optimiser(self, spec: S) -> tuple[str, Callable[[nn.Module], torch.optim.Optimizer]]:
@@ -108,7 +108,7 @@ class EfficientDet(Detection[S]):
         """The folder of an inference, and the parameter that names it."""
 
     def plan(self, spec: S, run: Run) -> Plan[DetectionFrame, Batch]:
-        given, names = self.wanted(spec), self.fields
+        given, names = self.settings(spec), self.fields
         train, classes = coco_data.training(given.train, given.classes, CATALOGUE_CLASSES, (names.train, names.classes))
         if any(side < STRIDES[-1] or side % STRIDES[-1] for side in (given.height, given.width)):
             raise SpecError(
@@ -129,7 +129,7 @@ class EfficientDet(Detection[S]):
         learnt = DetectionSamples(train, frame.fit, Steps(*steps), crowds=given.crowds, most=given.most)
         validation = None
         if given.validation or given.annotations:
-            validation = self.fitted(self._held_out(given, classes), frame)
+            validation = self.evaluation_samples(self._held_out(given, classes), frame)
         return Plan(
             frame=frame,
             recipe=self._recipe(spec, given, run, len(train)),
@@ -138,17 +138,17 @@ class EfficientDet(Detection[S]):
             about=f"{given.name} at {frame.width}x{frame.height}, {len(frame.classes)} classes",
         )
 
-    def build(self, frame: DetectionFrame) -> Detecting:
+    def build(self, frame: DetectionFrame) -> Detector:
         return efficientdet.build(msgspec.convert(frame.model, Shape), frame.height, frame.width)
 
     def loss(self, model: nn.Module, data: Batch, plan: Plan[DetectionFrame, Batch], step: int) -> Loss:
         found = super().loss(model, data, plan, step)
-        weight = self.wanted(convert(plan.frame.spec, self.spec_type)).l1
+        weight = self.settings(convert(plan.frame.spec, self.spec_type)).l1
         added = optimise.penalty(model, "L1", weight)
         return found if added is None else found._replace(total=found.total + added)
 
     def nms(self, spec: S, frame: DetectionFrame) -> Nms:
-        given = self.wanted(spec)
+        given = self.settings(spec)
         return Nms(given.confidence, IOU, given.keep)
 
     def truths(self, spec: S, classes: Classes, action: str) -> list[Sample]:
@@ -157,15 +157,15 @@ class EfficientDet(Detection[S]):
             if not folder:
                 raise DataError(f"{field} is not set; give the model an inference dataset.")
             return samples.unlabelled(Path(folder))
-        return self._held_out(self.wanted(spec), classes)
+        return self._held_out(self.settings(spec), classes)
 
     def score(self, spec: S, frame: DetectionFrame, *, training: bool) -> Score[Batch]:
         return CocoScore(frame.classes, {name: name for name in metrics.COCO_KPIS})
 
-    def _held_out(self, given: Wanted, classes: Classes) -> list[Sample]:
+    def _held_out(self, given: EfficientDetSettings, classes: Classes) -> list[Sample]:
         return coco_data.held_out(given.validation, given.annotations, classes, self.fields.validation)
 
-    def _shape(self, given: Wanted, classes: int) -> Shape:
+    def _shape(self, given: EfficientDetSettings, classes: int) -> Shape:
         ratios = efficientdet.ratios_of(rows(given.ratios, self.fields.ratios))
         if ratios is None:
             raise SpecError(f"{self.fields.ratios} '{given.ratios}' must be pairs of positive factors.")
@@ -181,8 +181,8 @@ class EfficientDet(Detection[S]):
             smoothing=given.smoothing,
         )
 
-    def _recipe(self, spec: S, given: Wanted, run: Run, images: int) -> Recipe:
-        home = state.Home.below(run.results, self.checkpoint_name)
+    def _recipe(self, spec: S, given: EfficientDetSettings, run: Run, images: int) -> Recipe:
+        home = state.CheckpointFolder.below(run.results, self.checkpoint_name)
         resume, start = state.resume_or_start(given.start, home)
         return Recipe(
             epochs=given.epochs,

@@ -106,7 +106,7 @@ class MaskSamples(DetectionSamples):
         if self._side is None:
             whole = [rle(one, box, size) for one, box in zip(sample.segmentations, sample.boxes, strict=True)]
             return found._replace(truth=msgspec.structs.replace(truth(sample), masks=whole))
-        own = self.learnt(sample)
+        own = self.training_objects(sample)
         boxes = torch.tensor([sample.boxes[place] for place in own], dtype=torch.float32).reshape(-1, 4)
         place = found.place
         boxes = boxes * torch.tensor([place.across, place.down] * 2)

@@ -18,9 +18,9 @@ from runners.engine.core import pruning
 from runners.engine.core.loading import Samples
 from runners.engine.core.network import Arrays, Frame, Loss, Network, Plan
 from runners.engine.detection import metrics, nms, outputs
-from runners.engine.detection.data import Batch, DetectionSamples, Place
+from runners.engine.detection.data import Batch, DetectionSamples, Placement
 from runners.engine.detection.metrics import Detections, Mode, Truth
-from runners.engine.detection.nms import Detecting, Nms
+from runners.engine.detection.nms import Detector, Nms
 from runners.engine.detection.samples import Classes, Sample
 from runners.engine.detection.transforms import Letterbox, Stretch
 from taod.documents import Document
@@ -65,7 +65,7 @@ class Detection(Network[S, DetectionFrame, Batch]):
     """Fields of the frame's `model` that the shapes of its weights depend on."""
 
     @abstractmethod
-    def build(self, frame: DetectionFrame) -> Detecting: ...
+    def build(self, frame: DetectionFrame) -> Detector: ...
 
     @abstractmethod
     def nms(self, spec: S, frame: DetectionFrame) -> Nms: ...
@@ -90,17 +90,17 @@ class Detection(Network[S, DetectionFrame, Batch]):
         return ((data.images.float() - mean) / std,)
 
     def deployed(self, model: nn.Module, frame: DetectionFrame, spec: S) -> nn.Module:
-        assert isinstance(model, Detecting)
-        return nms.Selecting(model, self.nms(spec, frame))
+        assert isinstance(model, Detector)
+        return nms.DetectorWithNms(model, self.nms(spec, frame))
 
     def probing(self, deployed: nn.Module) -> nn.Module:
-        assert isinstance(deployed, nms.Selecting)
-        return nms.Probing(deployed)
+        assert isinstance(deployed, nms.DetectorWithNms)
+        return nms.ProbedDetector(deployed)
 
     def prunable(self, model: nn.Module, frame: DetectionFrame) -> tuple[nn.Module, list[nn.Module]]:
-        assert isinstance(model, Detecting)
+        assert isinstance(model, Detector)
         pruning.check_backbone(str(frame.model["backbone"]))
-        return nms.Predicting(model), model.last()
+        return nms.PredictionHead(model), model.last()
 
     def shape_of(self, frame: DetectionFrame) -> Document:
         return {name: frame.model[name] for name in self.shaped_by}
@@ -110,9 +110,9 @@ class Detection(Network[S, DetectionFrame, Batch]):
 
     def samples(self, spec: S, frame: DetectionFrame, action: str) -> tuple[Samples[Batch], int, int | None]:
         classes = Classes(frame.classes, {}, frame.ids)
-        return self.fitted(self.truths(spec, classes, action), frame), self.batch(spec, action), None
+        return self.evaluation_samples(self.truths(spec, classes, action), frame), self.batch(spec, action), None
 
-    def fitted(self, samples: list[Sample], frame: DetectionFrame) -> Samples[Batch]:
+    def evaluation_samples(self, samples: list[Sample], frame: DetectionFrame) -> Samples[Batch]:
         """Samples as an evaluation reads them."""
         found: Samples[Batch] = DetectionSamples(samples, frame.fit, grey=frame.grey)
         return found
@@ -133,7 +133,7 @@ class Detection(Network[S, DetectionFrame, Batch]):
         }
 
 
-def detections(outputs: Arrays, row: int, place: Place) -> Detections:
+def detections(outputs: Arrays, row: int, place: Placement) -> Detections:
     """The detections of an image of a batch in pixels of its file."""
     count, boxes, scores, classes = outputs[:4]
     number = int(np.reshape(count[row], -1)[0])
@@ -211,7 +211,7 @@ class CocoScore(DetectionScore):
         return {name: values[key] for key, name in self._kpis.items()}, {"AP": each}
 
 
-class Look(msgspec.Struct, frozen=True):
+class OutputStyle(msgspec.Struct, frozen=True):
     """What an inference leaves of an image, and how: names of the classes in labels, colours and width of lines where
     the network chooses them."""
 
@@ -225,8 +225,8 @@ class Look(msgspec.Struct, frozen=True):
 class DetectionWriter:
     """Annotated images, a KITTI label file an image, and one file of COCO results."""
 
-    def __init__(self, folder: Path, frame: DetectionFrame, confidence: float, look: Look | None = None) -> None:
-        self._frame, self._confidence, self._look = frame, confidence, look or Look(frame.classes)
+    def __init__(self, folder: Path, frame: DetectionFrame, confidence: float, look: OutputStyle | None = None) -> None:
+        self._frame, self._confidence, self._look = frame, confidence, look or OutputStyle(frame.classes)
         self._images, self._labels = folder / "images_annotated", folder / "labels"
         self._file = folder / "results.json"
         self._results: list[outputs.Result] = []

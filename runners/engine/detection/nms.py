@@ -23,7 +23,7 @@ class Nms(msgspec.Struct, frozen=True):
     keep: int
 
 
-class Found(msgspec.Struct, frozen=True):
+class Selected(msgspec.Struct, frozen=True):
     """Detections of an image in pixels of the network's input, best first."""
 
     boxes: torch.Tensor
@@ -39,14 +39,14 @@ def candidates(boxes: torch.Tensor, scores: torch.Tensor) -> tuple[torch.Tensor,
     return boxes.gather(1, best.expand(-1, -1, 4)), scores.gather(1, best.expand(-1, -1, scores.shape[2]))
 
 
-def select(boxes: torch.Tensor, scores: torch.Tensor, wanted: Nms) -> list[Found]:
+def select(boxes: torch.Tensor, scores: torch.Tensor, wanted: Nms) -> list[Selected]:
     """Detections of each image of a batch: boxes [batch, n, 4], scores [batch, n, classes]."""
     found = []
     for own, chances in zip(boxes, scores, strict=True):
         place, kind = (chances > wanted.confidence).nonzero(as_tuple=True)
         value = chances[place, kind]
         kept = batched_nms(own[place], value, kind, wanted.iou)[: wanted.keep]
-        found.append(Found(own[place][kept], value[kept], kind[kept]))
+        found.append(Selected(own[place][kept], value[kept], kind[kept]))
     return found
 
 
@@ -91,10 +91,10 @@ def _(boxes: torch.Tensor, scores: torch.Tensor, confidence: float, iou: float, 
     )
 
 
-class Selecting(nn.Module):
+class DetectorWithNms(nn.Module):
     """A detector with its NMS: images to `OUTPUTS`."""
 
-    def __init__(self, detector: Detecting, wanted: Nms) -> None:
+    def __init__(self, detector: Detector, wanted: Nms) -> None:
         super().__init__()
         self.detector, self._wanted = detector, wanted
 
@@ -108,10 +108,10 @@ class Selecting(nn.Module):
         return found
 
 
-class Probing(nn.Module):
+class ProbedDetector(nn.Module):
     """A detector with its NMS: images to `OUTPUTS` and what the detector is compared by."""
 
-    def __init__(self, selecting: Selecting) -> None:
+    def __init__(self, selecting: DetectorWithNms) -> None:
         super().__init__()
         self.selecting = selecting
 
@@ -120,7 +120,7 @@ class Probing(nn.Module):
         return (*self.selecting.select(boxes, scores), *probes)
 
 
-class Detecting(nn.Module):
+class Detector(nn.Module):
     """A model that detects."""
 
     def detect(self, images: torch.Tensor) -> Candidates:
@@ -150,10 +150,10 @@ class Detecting(nn.Module):
         return self.losses(images, targets)
 
 
-class Predicting(nn.Module):
+class PredictionHead(nn.Module):
     """A detector whose forward pass is `predict`."""
 
-    def __init__(self, detector: Detecting) -> None:
+    def __init__(self, detector: Detector) -> None:
         super().__init__()
         self.detector = detector
 

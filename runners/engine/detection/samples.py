@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from runners.engine.data.boxes import SHOWN, Source, sorted_out
+from runners.engine.data.boxes import SHOWN, Source, split_problems
 from runners.engine.detection.metrics import Truth
 from runners.engine.errors import DataError, SpecError
 from taod.datasets.formats import coco, kitti
@@ -112,7 +112,7 @@ def read(sources: Iterable[Source], classes: Classes, *, crowds: bool = True) ->
     samples: list[Sample] = []
     other: Counter[str] = Counter()
     for source in sources:
-        items, problems = sorted_out(source.found())
+        items, problems = split_problems(source.read())
         for problem in problems[:SHOWN]:
             place = f"{problem.file}:{problem.line}"
             log.warning("Left out: %s: %s; expected %s", place, problem.what, problem.expected)

@@ -74,7 +74,9 @@ class Tf1Detection(Detection[S]):
         validation = None
         if config.validation_data_sources:
             where = "dataset_config.validation_data_sources"
-            validation = self.fitted(samples.read(sources(config.validation_data_sources, where), classes), frame)
+            validation = self.evaluation_samples(
+                samples.read(sources(config.validation_data_sources, where), classes), frame
+            )
         return Plan(
             frame=frame,
             recipe=self.recipe(spec, run),

@@ -16,7 +16,7 @@ from torch import nn
 
 from runners.engine.detection import anchors, backbones, nms, regions
 from runners.engine.detection.backbones import Backbone
-from runners.engine.detection.nms import Detecting, Nms, Target
+from runners.engine.detection.nms import Detector, Nms, Target
 from runners.engine.detection.torchvision_ops import (
     FastRCNNPredictor,
     FeaturePyramidNetwork,
@@ -30,7 +30,7 @@ BETA = 1 / 9
 Pairs = list[tuple[float, float]]
 
 
-class Asked(msgspec.Struct, frozen=True):
+class ProposalSettings(msgspec.Struct, frozen=True):
     """Proposals of an image: `before` NMS with its IoU (of each level), `after` it, of at least `smallest` pixels."""
 
     before: int
@@ -39,10 +39,10 @@ class Asked(msgspec.Struct, frozen=True):
     smallest: float = 0.0
 
 
-class Proposals(msgspec.Struct, frozen=True, kw_only=True):
+class ProposalTraining(msgspec.Struct, frozen=True, kw_only=True):
     """How the first stage is trained: IoU of objects and of background, anchors of an image that count."""
 
-    asked: Asked
+    asked: ProposalSettings
     positive: float
     negative: float
     batch: int
@@ -54,7 +54,7 @@ class Proposals(msgspec.Struct, frozen=True, kw_only=True):
     """Of the box codes."""
 
 
-class Regions(msgspec.Struct, frozen=True, kw_only=True):
+class RegionTraining(msgspec.Struct, frozen=True, kw_only=True):
     """How the second stage is built and trained. Background has an IoU from `low` up to `high`."""
 
     positive: float
@@ -86,11 +86,11 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """(width, height) in pixels, a level."""
     freeze_blocks: list[int] = []
     freeze_bn: bool = False
-    proposals: Proposals
-    regions: Regions
+    proposals: ProposalTraining
+    regions: RegionTraining
 
 
-class Sampled(NamedTuple):
+class SampledRegions(NamedTuple):
     """Regions of a batch that the heads learn from: boxes [n, k, 4], labels [n, k] (0 background, -1 not counted), and
     the object of each [n, k]."""
 
@@ -111,7 +111,7 @@ class Pyramid(nn.Module):
         return [*levels, nn.functional.max_pool2d(levels[-1], 1, 2)]
 
 
-class TwoStage(Detecting):
+class TwoStage(Detector):
     """The whole detector for inputs of one size."""
 
     anchors: torch.Tensor
@@ -147,7 +147,7 @@ class TwoStage(Detecting):
         strides = self.shape.strides
         return regions.align(levels[: len(strides)], boxes, size, strides)
 
-    def proposed(self, levels: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    def proposal_outputs(self, levels: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """What the first stage says of each anchor: [n, anchors] before the sigmoid, codes [n, anchors, 4]."""
         scores, codes = self.proposer(list(levels))
         return (
@@ -159,7 +159,9 @@ class TwoStage(Detecting):
         """The boxes that the first stage puts in the anchors' place: [n, anchors, 4]."""
         return anchors.decode(codes, self.anchors, self._first)
 
-    def propose(self, scores: torch.Tensor, codes: torch.Tensor, asked: Asked) -> tuple[torch.Tensor, torch.Tensor]:
+    def propose(
+        self, scores: torch.Tensor, codes: torch.Tensor, asked: ProposalSettings
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Proposals: boxes [n, after, 4] and scores [n, after], both 0 where there are fewer."""
         places, kinds, start = [], [], 0
         for level, count in enumerate(self.counts):
@@ -182,7 +184,9 @@ class TwoStage(Detecting):
         height, width = self.size
         return boxes.clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]))
 
-    def judged(self, levels: Sequence[torch.Tensor], boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def classified_regions(
+        self, levels: Sequence[torch.Tensor], boxes: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """What the second stage says of boxes [n, m, 4]: classes [n, m, 1 + classes] before the softmax, the
         background first, and codes [n, m, 1 + classes, 4]."""
         pooled = self.align(levels, boxes, self.shape.regions.pool)
@@ -192,7 +196,7 @@ class TwoStage(Detecting):
 
     def candidates(self, levels: Sequence[torch.Tensor], boxes: torch.Tensor, scores: torch.Tensor) -> nms.Candidates:
         """The best boxes of proposals: each is of one class."""
-        kinds, codes = self.judged(levels, boxes)
+        kinds, codes = self.classified_regions(levels, boxes)
         chances = kinds.softmax(dim=-1)[..., 1:] * (scores > 0)[..., None]
         decoded = self.clipped(anchors.decode(codes[:, :, 1:], boxes[:, :, None], self._second))
         classes = chances.shape[-1]
@@ -203,7 +207,7 @@ class TwoStage(Detecting):
 
     def losses(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
         levels = self.levels(images)
-        scores, codes = self.proposed(levels)
+        scores, codes = self.proposal_outputs(levels)
         with torch.no_grad():
             found = self.propose(scores.detach(), codes.detach(), self.shape.proposals.asked)
             regions = self.sample(*found, targets)
@@ -217,7 +221,7 @@ class TwoStage(Detecting):
         kinds, boxes, count = scores.new_zeros(()), scores.new_zeros(()), 0
         for own, code, target in zip(scores, codes, targets, strict=True):
             found = anchors.match(target.boxes, self.anchors, how.positive, how.negative)
-            positive, negative = drawn(found >= 0, found == -1, how.batch, how.share)
+            positive, negative = sample_rows(found >= 0, found == -1, how.batch, how.share)
             both = torch.cat([positive, negative])
             wanted = self._first.encode_single(target.boxes[found[positive]], self.anchors[positive])
             boxes = boxes + nn.functional.smooth_l1_loss(code[positive], wanted, reduction="sum", beta=BETA)
@@ -229,11 +233,11 @@ class TwoStage(Detecting):
             "proposal_boxes": boxes * how.box_weight / max(1, count),
         }
 
-    def sample(self, boxes: torch.Tensor, scores: torch.Tensor, targets: Sequence[Target]) -> Sampled:
+    def sample(self, boxes: torch.Tensor, scores: torch.Tensor, targets: Sequence[Target]) -> SampledRegions:
         """Proposals drawn at random to learn from, as many of each image; where there are fewer, the rest does not
         count."""
         how = self.shape.regions
-        out = Sampled(
+        out = SampledRegions(
             boxes.new_zeros(len(targets), how.batch, 4),
             torch.full((len(targets), how.batch), -1, dtype=torch.long, device=boxes.device),
             torch.zeros(len(targets), how.batch, dtype=torch.long, device=boxes.device),
@@ -246,7 +250,7 @@ class TwoStage(Detecting):
                 best, which = box_iou(target.boxes.to(own.dtype), own).max(dim=0)
             else:
                 best, which = own.new_zeros(len(own)), torch.zeros(len(own), dtype=torch.long, device=own.device)
-            positive, negative = drawn(
+            positive, negative = sample_rows(
                 best >= how.positive, (best < how.high) & (best >= how.low), how.batch, how.share
             )
             both = torch.cat([positive, negative])
@@ -257,10 +261,10 @@ class TwoStage(Detecting):
         return out
 
     def second_loss(
-        self, levels: Sequence[torch.Tensor], sampled: Sampled, targets: Sequence[Target]
+        self, levels: Sequence[torch.Tensor], sampled: SampledRegions, targets: Sequence[Target]
     ) -> dict[str, torch.Tensor]:
         how = self.shape.regions
-        kinds, codes = self.judged(levels, sampled.boxes)
+        kinds, codes = self.classified_regions(levels, sampled.boxes)
         counted = max(1, int((sampled.labels >= 0).sum()))
         loss = nn.functional.cross_entropy(
             kinds.flatten(0, 1), sampled.labels.flatten(), ignore_index=-1, reduction="sum"
@@ -275,7 +279,7 @@ class TwoStage(Detecting):
         return {"classes": loss * how.class_weight / counted, "boxes": boxes * how.box_weight / counted}
 
 
-def drawn(
+def sample_rows(
     positive: torch.Tensor, negative: torch.Tensor, count: int, share: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Places of at most `count` rows at random, of the positive ones at most `share` of it."""
@@ -289,12 +293,12 @@ PROBES = ("proposal_boxes", "proposal_scores", "region_scores", "region_codes")
 with nearly equal scores NMS keeps one or the other."""
 
 
-class Asking(Detecting):
+class ProposingDetector(Detector):
     """A detector with the proposals that an action asks for."""
 
     fixed: torch.Tensor
 
-    def __init__(self, model: TwoStage, asked: Asked) -> None:
+    def __init__(self, model: TwoStage, asked: ProposalSettings) -> None:
         super().__init__()
         self.model, self._asked = model, asked
         height, width = model.size
@@ -303,21 +307,21 @@ class Asking(Detecting):
 
     def detect(self, images: torch.Tensor) -> nms.Candidates:
         levels = self.model.levels(images)
-        return self.model.candidates(levels, *self.model.propose(*self.model.proposed(levels), self._asked))
+        return self.model.candidates(levels, *self.model.propose(*self.model.proposal_outputs(levels), self._asked))
 
     def probe(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return self.asked_of(self.model.levels(images))
+        return self.candidates_and_probes(self.model.levels(images))
 
-    def asked_of(self, levels: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    def candidates_and_probes(self, levels: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """The candidates, and `PROBES`."""
         model = self.model
-        scores, codes = model.proposed(levels)
+        scores, codes = model.proposal_outputs(levels)
         found = model.candidates(levels, *model.propose(scores, codes, self._asked))
-        judged = model.judged(levels, self.fixed[None].expand(levels[0].shape[0], -1, -1))
+        judged = model.classified_regions(levels, self.fixed[None].expand(levels[0].shape[0], -1, -1))
         return (*found, model.decoded(codes), scores.sigmoid(), *judged)
 
 
-def selecting(model: nn.Module, asked: Asked, wanted: Nms) -> nms.Selecting:
+def selecting(model: nn.Module, asked: ProposalSettings, wanted: Nms) -> nms.DetectorWithNms:
     """The detector as an action asks it."""
     assert isinstance(model, TwoStage)
-    return nms.Selecting(Asking(model, asked), wanted)
+    return nms.DetectorWithNms(ProposingDetector(model, asked), wanted)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from runners.engine.detection.backbones import Backbone
-from runners.engine.detection.nms import Detecting, Target
+from runners.engine.detection.nms import Detector, Target
 from runners.engine.detection.torchvision_ops import box_iou, complete_box_iou_loss
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "mish": nn.Mish}
@@ -82,7 +82,7 @@ def _more(width: int, depth: int, act: type[nn.Module]) -> list[nn.Module]:
     return [_conv(width, width, 3, act=act) for _ in range(max(0, depth - 1))]
 
 
-class Yolo(Detecting):
+class Yolo(Detector):
     """`shapes`: (width, height) of anchors in pixels, three a level, finest level first; `extend`: how far beyond its
     cell a centre may lie, a level."""
 

@@ -12,7 +12,7 @@ import torch
 from runners.engine.detection import backbones
 from runners.engine.detection.data import DetectionSamples
 from runners.engine.detection.network import DetectionFrame
-from runners.engine.detection.nms import Detecting
+from runners.engine.detection.nms import Detector
 from runners.engine.detection.samples import Sample
 from runners.engine.detection.settings import Yolo as YoloSpec
 from runners.engine.detection.settings import YoloAugmentation, rows
@@ -156,7 +156,7 @@ class MosaicSamples(DetectionSamples):
         super().__init__(samples, fit, transform, grey=grey)
         self._chance, self._ratio = chance, ratio
 
-    def _fuller(self, boxed: Boxed, rng: Random) -> Boxed:
+    def _combined(self, boxed: Boxed, rng: Random) -> Boxed:
         if rng.random() >= self._chance:
             return boxed
         others = [self._read(rng.randrange(len(self))) for _ in range(3)]
@@ -203,5 +203,5 @@ class YoloNetwork(Tf1Detection[S]):
         given = msgspec.convert(frame.spec.get("augmentation_config") or {}, YoloAugmentation, strict=False)
         return MosaicSamples(train, frame.fit, transform, given.mosaic_prob, given.mosaic_min_ratio, grey=frame.grey)
 
-    def build(self, frame: DetectionFrame) -> Detecting:
+    def build(self, frame: DetectionFrame) -> Detector:
         return build(msgspec.convert(frame.model, YoloShape), frame.height, frame.width)

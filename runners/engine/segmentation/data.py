@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageEnhance
 
-from runners.engine.core.images import below, in_folder, read, some
+from runners.engine.core.images import first_names, images_below, read, required_folder
 from runners.engine.errors import DataError, SpecError
 
 IGNORED = 255
@@ -277,16 +277,18 @@ def pairs(
     found: list[str] = []
     beside: list[str] = []
     for number, given in enumerate(folders):
-        folder = in_folder(given, fields[0])
-        names = below(folder)
+        folder = required_folder(given, fields[0])
+        names = images_below(folder)
         if not names:
             raise DataError(f"{fields[0]} {folder} has no images.")
         if masks:
-            there = _masks(names, in_folder(masks[number], fields[1]))
+            there = _masks(names, required_folder(masks[number], fields[1]))
             lacking = [name for name in names if name not in there]
             if lacking and not (lenient and there):
                 where = f"{masks[number]} ({fields[1]})"
-                raise DataError(f"{where} has no mask for {some(lacking)}; masks have the names of their images.")
+                raise DataError(
+                    f"{where} has no mask for {first_names(lacking)}; masks have the names of their images."
+                )
             names = [name for name in names if name in there]
             beside += [there[name] for name in names]
         found += [str(folder / name) for name in names]
@@ -297,6 +299,6 @@ def pairs(
 
 def _masks(names: list[str], masks: Path) -> dict[str, str]:
     """Image → its mask, for those that have one: the name without its suffix is the same."""
-    there = {Path(name).with_suffix("").as_posix(): str(masks / name) for name in below(masks)}
+    there = {Path(name).with_suffix("").as_posix(): str(masks / name) for name in images_below(masks)}
     stems = {name: Path(name).with_suffix("").as_posix() for name in names}
     return {name: there[stem] for name, stem in stems.items() if stem in there}

@@ -122,7 +122,7 @@ class Classification(Network[settings.Spec, Kept, Labelled]):
                 split, where = data.val, "dataset.data.val"
             found, batch = images.in_classes(split, f"{where}.data_prefix", frame.classes), spec.evaluate.batch_size
         else:
-            found, batch = images.loose(split, f"{where}.data_prefix"), spec.inference.batch_size
+            found, batch = images.unsorted_images(split, f"{where}.data_prefix"), spec.inference.batch_size
         return ImageSet(found, _pipeline(split, frame, where)), batch or data.samples_per_gpu, data.workers_per_gpu
 
     def writer(self, spec: settings.Spec, frame: Kept, folder: Path) -> ClassWriter:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runners.engine.classification import settings
-from runners.engine.classification.images import Images, loose
+from runners.engine.classification.images import Images, unsorted_images
 from runners.engine.classification.keras import optimiser, schedule
-from runners.engine.classification.network import ClassFrame, Classifying, Training, folders, single
+from runners.engine.classification.logit_score import LogitScore
+from runners.engine.classification.network import ClassFrame, ClassificationNetwork, Training, folders, single
 from runners.engine.classification.score import Task
-from runners.engine.classification.scoring import Score
 from runners.engine.classification.settings import Augment, Shape, Split
 from runners.engine.core import state
 from runners.engine.core.network import Recipe
@@ -25,7 +25,7 @@ _TRAIN, _VALIDATION = "train_config.train_dataset_path", "train_config.val_datas
 _EVALUATION = "eval_config.eval_dataset_path"
 
 
-class ClassificationTf1(Classifying[Spec]):
+class ClassificationTf1(ClassificationNetwork[Spec]):
     name = "classification_tf1"
     spec_type = Spec
 
@@ -53,7 +53,7 @@ class ClassificationTf1(Classifying[Spec]):
         own = spec.train_config
         chosen = own.optimizer.chosen
         resume, start = state.resume_or_start(
-            own.pretrained_model_path, state.Home.below(run.results, self.checkpoint_name)
+            own.pretrained_model_path, state.CheckpointFolder.below(run.results, self.checkpoint_name)
         )
         return Recipe(
             epochs=own.n_epochs,
@@ -79,13 +79,13 @@ class ClassificationTf1(Classifying[Spec]):
         own = spec.train_config
         return settings.normalisation(own.preprocess_mode, channels, {one.key: one.value for one in own.image_mean})
 
-    def listed(self, spec: Spec) -> tuple[Images, list[Task]]:
+    def train_images(self, spec: Spec) -> tuple[Images, list[Task]]:
         found = folders(spec.train_config.train_dataset_path, _TRAIN, every=True)
         return found, [Task("", found.classes)]
 
-    def held_out(self, spec: Spec, frame: ClassFrame, action: str) -> Images | None:
+    def action_images(self, spec: Spec, frame: ClassFrame, action: str) -> Images | None:
         if action == "inference":
-            return loose(Split(spec.image_dir), "image_dir")
+            return unsorted_images(Split(spec.image_dir), "image_dir")
         if action == "evaluate":
             return folders(spec.eval_config.eval_dataset_path, _EVALUATION, frame.classes)
         place = spec.train_config.val_dataset_path
@@ -103,7 +103,7 @@ class ClassificationTf1(Classifying[Spec]):
     def pruning(self, spec: Spec) -> Pruning:
         return spec.pruning()
 
-    def kpis(self, scores: list[Score], *, training: bool) -> dict[str, float]:
+    def kpis(self, scores: list[LogitScore], *, training: bool) -> dict[str, float]:
         return single(scores, "validation_accuracy", "validation_loss", "top_{}_accuracy")
 
     def checkpoint(self, spec: Spec, action: str) -> tuple[str | None, str]:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runners.engine.classification import settings
-from runners.engine.classification.images import Images, loose
+from runners.engine.classification.images import Images, unsorted_images
 from runners.engine.classification.keras import optimiser, schedule
-from runners.engine.classification.network import ClassFrame, Classifying, Training, folders, single
+from runners.engine.classification.logit_score import LogitScore
+from runners.engine.classification.network import ClassFrame, ClassificationNetwork, Training, folders, single
 from runners.engine.classification.score import Task
-from runners.engine.classification.scoring import Score
 from runners.engine.classification.settings import (
     Adam,
     Augment,
@@ -20,7 +20,7 @@ from runners.engine.classification.settings import (
     RmsProp,
     Sgd,
     Shape,
-    Soft,
+    SoftStart,
     Split,
     Step,
 )
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("engine")
 
 
-class ClassificationTf2(Classifying[Spec]):
+class ClassificationTf2(ClassificationNetwork[Spec]):
     name = "classification_tf2"
     spec_type = Spec
 
@@ -66,7 +66,9 @@ class ClassificationTf2(Classifying[Spec]):
         own = spec.train
         chosen = _chosen(own.optim_config)
         rates = _rates(own.lr_config)
-        resume, start = state.resume_or_start(own.checkpoint, state.Home.below(run.results, self.checkpoint_name))
+        resume, start = state.resume_or_start(
+            own.checkpoint, state.CheckpointFolder.below(run.results, self.checkpoint_name)
+        )
         return Recipe(
             epochs=own.num_epochs,
             batch=own.batch_size_per_gpu,
@@ -91,7 +93,7 @@ class ClassificationTf2(Classifying[Spec]):
         mean = dict(zip("bgr" if channels == 3 else "l", own.image_mean, strict=False))
         return settings.normalisation(own.preprocess_mode, channels, mean)
 
-    def listed(self, spec: Spec) -> tuple[Images, list[Task]]:
+    def train_images(self, spec: Spec) -> tuple[Images, list[Task]]:
         found = folders(spec.dataset.train_dataset_path, "dataset.train_dataset_path", every=True)
         wanted, count = spec.dataset.num_classes, len(found.classes)
         if wanted not in (count, CATALOGUE_CLASSES):
@@ -100,9 +102,9 @@ class ClassificationTf2(Classifying[Spec]):
             log.info("dataset.num_classes is left at %d; the data have %d classes, which is used", wanted, count)
         return found, [Task("", found.classes)]
 
-    def held_out(self, spec: Spec, frame: ClassFrame, action: str) -> Images | None:
+    def action_images(self, spec: Spec, frame: ClassFrame, action: str) -> Images | None:
         if action == "inference":
-            return loose(Split(spec.inference.image_dir), "inference.image_dir")
+            return unsorted_images(Split(spec.inference.image_dir), "inference.image_dir")
         if action == "evaluate":
             return folders(spec.evaluate.dataset_path, "evaluate.dataset_path", frame.classes)
         place = spec.dataset.val_dataset_path
@@ -117,7 +119,7 @@ class ClassificationTf2(Classifying[Spec]):
     def pruning(self, spec: Spec) -> Pruning:
         return spec.prune
 
-    def kpis(self, scores: list[Score], *, training: bool) -> dict[str, float]:
+    def kpis(self, scores: list[LogitScore], *, training: bool) -> dict[str, float]:
         before = "val_" if training else ""
         return single(scores, f"{before}accuracy", f"{before}loss", before + "top_{}_accuracy")
 
@@ -149,7 +151,7 @@ def _rates(given: Rates | None) -> LrConfig:
     if given.scheduler == "step":
         return LrConfig(step=Step(rate, given.step_size, given.gamma))
     if given.scheduler == "soft_anneal":
-        return LrConfig(soft_anneal=Soft(rate, given.soft_start, given.annealing_divider, given.annealing_points))
+        return LrConfig(soft_anneal=SoftStart(rate, given.soft_start, given.annealing_divider, given.annealing_points))
     return LrConfig(cosine=Cosine(rate, given.soft_start, given.min_lr_ratio))
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from runners.engine.detection import backbones
-from runners.engine.detection.nms import Detecting, Target
+from runners.engine.detection.nms import Detector, Target
 from runners.engine.networks.detectnet_v2.capabilities import STRIDE, ClassCosts, ClassRasterizer
 
 
@@ -117,7 +117,7 @@ def class_weights(shape: GridShape) -> torch.Tensor:
     return found / found.sum()
 
 
-class GridDetector(Detecting):
+class GridDetector(Detector):
     """A ResNet of stride 16 with a convolution of 1 x 1 each for coverages and distances.
 
     With autoweighting the objectives of a class are weighted by their targets over the running means of their costs

@@ -17,7 +17,7 @@ from runners.engine.core.tf1 import Pruning
 from runners.engine.detection import backbones, samples
 from runners.engine.detection.data import Batch, DetectionSamples
 from runners.engine.detection.metrics import Detections, Mode, Truth
-from runners.engine.detection.network import Detection, DetectionFrame, DetectionWriter, Look, VocScore
+from runners.engine.detection.network import Detection, DetectionFrame, DetectionWriter, OutputStyle, VocScore
 from runners.engine.detection.nms import Nms
 from runners.engine.detection.samples import Classes, Sample
 from runners.engine.detection.tf1 import regularised, sources
@@ -72,7 +72,7 @@ class DetectnetV2(Detection[Spec]):
         train = samples.read(sources(config.data_sources, "dataset_config.data_sources"), classes)
         validation = None
         if config.validation_data_source:
-            validation = self.fitted(self.truths(spec, classes, "train"), frame)
+            validation = self.evaluation_samples(self.truths(spec, classes, "train"), frame)
         return Plan(
             frame=frame,
             recipe=_recipe(spec, run),
@@ -191,7 +191,7 @@ def _of(frame: DetectionFrame) -> GridShape:
 def _recipe(spec: Spec, run: Run) -> Recipe:
     own, model, validation = spec.training_config, spec.model_config, spec.evaluation_config
     resume, start = state.resume_or_start(
-        model.pretrained_model_file, state.Home.below(run.results, DetectnetV2.checkpoint_name)
+        model.pretrained_model_file, state.CheckpointFolder.below(run.results, DetectnetV2.checkpoint_name)
     )
     halves = model.training_precision.backend_floatx == "FLOAT16"
     return Recipe(
@@ -324,7 +324,7 @@ class GridWriter(DetectionWriter):
         how = [handler.of(name) for name in frame.classes]
         colours = [one.bbox_color for one in how]
         palette = [(one.R, one.G, one.B) for one in colours if one is not None]
-        look = Look(
+        look = OutputStyle(
             [one.output_map or name for one, name in zip(how, frame.classes, strict=True)],
             palette if len(palette) == len(colours) else None,
             handler.overlay_linewidth,

@@ -10,7 +10,7 @@ from torch import nn
 
 from runners.engine.core import optimise
 from runners.engine.core.optimise import Schedule
-from runners.engine.detection.efficientdet_network import EfficientDet, Fields, Wanted
+from runners.engine.detection.efficientdet_network import EfficientDet, EfficientDetSettings, FieldNames
 from runners.engine.detection.network import DetectionFrame, DetectionWriter
 from runners.engine.detection.settings import numbers
 from runners.engine.errors import SpecError
@@ -25,7 +25,7 @@ class EfficientDetTf1(EfficientDet[Spec]):
     name = "efficientdet_tf1"
     spec_type = Spec
     checkpoint_name = "weights/model.epoch-{epoch}.pth"
-    fields = Fields(
+    fields = FieldNames(
         "dataset_config.training_file_pattern",
         "dataset_config.validation_json_file",
         "dataset_config.num_classes",
@@ -35,13 +35,13 @@ class EfficientDetTf1(EfficientDet[Spec]):
         "training_config.learning_rate",
     )
 
-    def wanted(self, spec: Spec) -> Wanted:
+    def settings(self, spec: Spec) -> EfficientDetSettings:
         data, model, train, evaluation = spec.dataset_config, spec.model_config, spec.training_config, spec.eval_config
         augmentation, examples = spec.augmentation_config, train.num_examples_per_epoch
         size = numbers(f"[{data.image_size.strip('()[] ')}]", self.fields.size) or []
         if len(size) != 2:
             raise SpecError(f"{self.fields.size} '{data.image_size}' must be height and width.")
-        return Wanted(
+        return EfficientDetSettings(
             train=data.training_file_pattern,
             validation=data.validation_file_pattern,
             annotations=data.validation_json_file,

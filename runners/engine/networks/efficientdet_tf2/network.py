@@ -10,7 +10,7 @@ from torch import nn
 
 from runners.engine.core import optimise
 from runners.engine.core.optimise import Schedule
-from runners.engine.detection.efficientdet_network import EfficientDet, Fields, Wanted
+from runners.engine.detection.efficientdet_network import EfficientDet, EfficientDetSettings, FieldNames
 from runners.engine.detection.network import DetectionFrame, DetectionWriter
 from runners.engine.networks.efficientdet_tf2.capabilities import CATALOGUE_EXAMPLES, Spec
 
@@ -18,7 +18,7 @@ from runners.engine.networks.efficientdet_tf2.capabilities import CATALOGUE_EXAM
 class EfficientDetTf2(EfficientDet[Spec]):
     name = "efficientdet_tf2"
     spec_type = Spec
-    fields = Fields(
+    fields = FieldNames(
         "dataset.train_tfrecords",
         "dataset.val_json_file",
         "dataset.num_classes",
@@ -28,10 +28,10 @@ class EfficientDetTf2(EfficientDet[Spec]):
         "train.lr_schedule.learning_rate",
     )
 
-    def wanted(self, spec: Spec) -> Wanted:
+    def settings(self, spec: Spec) -> EfficientDetSettings:
         data, model, train = spec.dataset, spec.model, spec.train
         augmentation, examples = data.augmentation, train.num_examples_per_epoch
-        return Wanted(
+        return EfficientDetSettings(
             train=next(iter(data.train_tfrecords), None),
             validation=next(iter(data.val_tfrecords), None),
             annotations=data.val_json_file,

@@ -132,7 +132,7 @@ class TrainingConfig(msgspec.Struct, frozen=True):
     early_stopping: EarlyStopping | None = None
 
 
-class Asking(msgspec.Struct, frozen=True):
+class DetectionSettings(msgspec.Struct, frozen=True):
     """What evaluation and inference ask of the model."""
 
     batch_size: Positive = 1
@@ -150,14 +150,14 @@ class Thresholds(msgspec.Struct, frozen=True):
     step: Annotated[float, Meta(gt=0)] = 0.05
 
 
-class EvaluationConfig(Asking, frozen=True):
+class EvaluationConfig(DetectionSettings, frozen=True):
     use_voc07_11point_metric: bool = False
     validation_period_during_training: Positive = 10
     gt_matching_iou_threshold: Share = 0.5
     gt_matching_iou_threshold_range: Thresholds | None = None
 
 
-class InferenceConfig(Asking, frozen=True):
+class InferenceConfig(DetectionSettings, frozen=True):
     images_dir: str | None = None
     bbox_visualize_threshold: Share = 0.6
 

@@ -20,12 +20,12 @@ from runners.engine.detection import backbones, samples, tf1, two_stage
 from runners.engine.detection.data import Batch, DetectionSamples
 from runners.engine.detection.metrics import Mode
 from runners.engine.detection.network import Detection, DetectionFrame, DetectionWriter, VocScore
-from runners.engine.detection.nms import Detecting, Nms
+from runners.engine.detection.nms import Detector, Nms
 from runners.engine.detection.samples import Classes, Sample
 from runners.engine.detection.transforms import Boxed, Noise, Steps, Stretch, Transform, Warp, sanitized
-from runners.engine.detection.two_stage import Asked, Proposals, Regions, Shape, TwoStage
+from runners.engine.detection.two_stage import ProposalSettings, ProposalTraining, RegionTraining, Shape, TwoStage
 from runners.engine.errors import DataError, SpecError
-from runners.engine.networks.faster_rcnn.capabilities import Asking, Optimizer, Sgd, SoftStart, Spec
+from runners.engine.networks.faster_rcnn.capabilities import DetectionSettings, Optimizer, Sgd, SoftStart, Spec
 
 if TYPE_CHECKING:
     from runners.engine.run import Run
@@ -56,25 +56,25 @@ class FasterRcnn(Detection[Spec]):
             frame=frame,
             recipe=_recipe(spec),
             samples=DetectionSamples(train, frame.fit, _Training(spec), grey=frame.grey),
-            validation=self.fitted(_held_out(spec, classes), frame)
+            validation=self.evaluation_samples(_held_out(spec, classes), frame)
             if spec.dataset_config.validation_data_source
             else None,
             about=f"{spec.model_config.arch} at {frame.width}x{frame.height}, {len(frame.classes)} classes",
         )
 
-    def build(self, frame: DetectionFrame) -> Detecting:
+    def build(self, frame: DetectionFrame) -> Detector:
         return TwoStage(msgspec.convert(frame.model, Shape), frame.height, frame.width)
 
     def loss(self, model: nn.Module, data: Batch, plan: Plan[DetectionFrame, Batch], step: int) -> Loss:
         return tf1.regularised(super().loss(model, data, plan, step), model, plan.frame)
 
     def deployed(self, model: nn.Module, frame: DetectionFrame, spec: Spec) -> nn.Module:
-        given = _asking(spec)
-        asked = Asked(given.rpn_pre_nms_top_N, given.rpn_nms_max_boxes, given.rpn_nms_overlap_threshold)
+        given = _proposal_settings(spec)
+        asked = ProposalSettings(given.rpn_pre_nms_top_N, given.rpn_nms_max_boxes, given.rpn_nms_overlap_threshold)
         return two_stage.selecting(model, asked, self.nms(spec, frame))
 
     def nms(self, spec: Spec, frame: DetectionFrame) -> Nms:
-        given = _asking(spec)
+        given = _proposal_settings(spec)
         return Nms(
             given.object_confidence_thres, given.classifier_nms_overlap_threshold, given.classifier_nms_max_boxes
         )
@@ -86,7 +86,7 @@ class FasterRcnn(Detection[Spec]):
         return spec.output_file
 
     def batch(self, spec: Spec, action: str) -> int:
-        return spec.batch_size or _asking(spec).batch_size
+        return spec.batch_size or _proposal_settings(spec).batch_size
 
     def truths(self, spec: Spec, classes: Classes, action: str) -> list[Sample]:
         if action == "inference":
@@ -131,7 +131,7 @@ class _Mean(VocScore):
         )
 
 
-def _asking(spec: Spec) -> Asking:
+def _proposal_settings(spec: Spec) -> DetectionSettings:
     """An inference names its images; all else is measured, or exported to be."""
     return spec.inference_config if spec.inference_config.images_dir else spec.evaluation_config
 
@@ -161,8 +161,8 @@ def _shape(spec: Spec, classes: int) -> Shape:
         anchors=[[(side * root, side / root) for side in boxes.scale for root in roots]],
         freeze_blocks=[int(block) for block in model.freeze_blocks],
         freeze_bn=model.freeze_bn,
-        proposals=Proposals(
-            asked=Asked(train.rpn_pre_nms_top_N, train.rpn_nms_max_boxes, train.rpn_nms_overlap_threshold),
+        proposals=ProposalTraining(
+            asked=ProposalSettings(train.rpn_pre_nms_top_N, train.rpn_nms_max_boxes, train.rpn_nms_overlap_threshold),
             positive=train.rpn_max_overlap,
             negative=train.rpn_min_overlap,
             batch=train.rpn_mini_batch,
@@ -170,7 +170,7 @@ def _shape(spec: Spec, classes: int) -> Shape:
             box_weight=train.lambda_rpn_regr,
             scaling=train.std_scaling,
         ),
-        regions=Regions(
+        regions=RegionTraining(
             positive=train.classifier_max_overlap,
             low=train.classifier_min_overlap,
             high=train.classifier_max_overlap,

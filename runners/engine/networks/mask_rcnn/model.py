@@ -10,7 +10,7 @@ from torch import nn
 from runners.engine.detection import masks, nms, two_stage
 from runners.engine.detection.nms import Nms, Target
 from runners.engine.detection.torchvision_ops import MaskRCNNHeads, MaskRCNNPredictor
-from runners.engine.detection.two_stage import Asked, Asking, Sampled, Shape, TwoStage
+from runners.engine.detection.two_stage import ProposalSettings, ProposingDetector, SampledRegions, Shape, TwoStage
 
 LAYERS = (256, 256, 256, 256)
 OUTPUTS = (*nms.OUTPUTS, "nmsed_masks")
@@ -35,7 +35,7 @@ class MaskRcnn(TwoStage):
         self.mask_head = MaskRCNNHeads(shape.width, LAYERS, 1)
         self.mask_predictor = MaskRCNNPredictor(LAYERS[-1], 256, shape.classes)
 
-    def drawn(self, levels: Sequence[torch.Tensor], boxes: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def masks_of(self, levels: Sequence[torch.Tensor], boxes: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Masks of boxes [n, m, 4] for their classes [n, m] (from 0), before the sigmoid: [n, m, side, side]."""
         side = self.shape.side
         pooled = self.align(levels, boxes, side // 2).flatten(0, 1)
@@ -44,12 +44,12 @@ class MaskRcnn(TwoStage):
         return found.gather(1, place).reshape(boxes.shape[0], boxes.shape[1], side, side)
 
     def second_loss(
-        self, levels: Sequence[torch.Tensor], sampled: Sampled, targets: Sequence[Target]
+        self, levels: Sequence[torch.Tensor], sampled: SampledRegions, targets: Sequence[Target]
     ) -> dict[str, torch.Tensor]:
         found = super().second_loss(levels, sampled, targets)
         most = max(1, int((sampled.labels > 0).sum(dim=1).max()))  # objects come first
         boxes, labels = sampled.boxes[:, :most], sampled.labels[:, :most]
-        logits = self.drawn(levels, boxes, (labels - 1).clamp(min=0))
+        logits = self.masks_of(levels, boxes, (labels - 1).clamp(min=0))
         loss, count = logits.sum() * 0, 0
         for place, target in enumerate(targets):
             assert target.masks is not None
@@ -63,43 +63,43 @@ class MaskRcnn(TwoStage):
         return found | {"masks": loss * self.shape.mask_weight / max(1, count)}
 
 
-class Drawing(nms.Selecting):
+class MaskingDetector(nms.DetectorWithNms):
     """The detector with its NMS and the masks of what is detected: images to `OUTPUTS`."""
 
-    def __init__(self, model: MaskRcnn, asked: Asked, wanted: Nms) -> None:
-        super().__init__(Asking(model, asked), wanted)
+    def __init__(self, model: MaskRcnn, asked: ProposalSettings, wanted: Nms) -> None:
+        super().__init__(ProposingDetector(model, asked), wanted)
         self.model, self._asked = model, asked
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:  # type: ignore[override]
         levels = self.model.levels(images)
-        proposals = self.model.propose(*self.model.proposed(levels), self._asked)
-        return self.drawn(levels, self.select(*self.model.candidates(levels, *proposals)))
+        proposals = self.model.propose(*self.model.proposal_outputs(levels), self._asked)
+        return self.masks_of(levels, self.select(*self.model.candidates(levels, *proposals)))
 
-    def drawn(self, levels: Sequence[torch.Tensor], rows: nms.Rows) -> tuple[torch.Tensor, ...]:
+    def masks_of(self, levels: Sequence[torch.Tensor], rows: nms.Rows) -> tuple[torch.Tensor, ...]:
         counts, boxes, scores, classes = rows
         kept, exporting = boxes.shape[1], torch.compiler.is_exporting()
         count = kept if exporting else int(counts.max())
         side = self.model.shape.side
         found = boxes.new_zeros(boxes.shape[0], 0, side, side)
         if count:
-            found = self.model.drawn(levels, boxes[:, :count], classes[:, :count].long()).sigmoid()
+            found = self.model.masks_of(levels, boxes[:, :count], classes[:, :count].long()).sigmoid()
             found = found * (scores[:, :count] > 0)[..., None, None]
         return (*rows, found if exporting else nn.functional.pad(found, (0, 0, 0, 0, 0, kept - count)))
 
 
-class Probing(nn.Module):
+class ProbedMaskDetector(nn.Module):
     """`Drawing` with what an export compares: `PROBES` of fixed regions beside those of the detector."""
 
-    def __init__(self, drawing: Drawing) -> None:
+    def __init__(self, drawing: MaskingDetector) -> None:
         super().__init__()
         self.drawing = drawing
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        model, asking = self.drawing.model, self.drawing.detector
-        assert isinstance(asking, Asking)
+        model, detector = self.drawing.model, self.drawing.detector
+        assert isinstance(detector, ProposingDetector)
         levels = model.levels(images)
-        boxes, scores, *probes = asking.asked_of(levels)
-        fixed = asking.fixed[None].expand(images.shape[0], -1, -1)
+        boxes, scores, *probes = detector.candidates_and_probes(levels)
+        fixed = detector.fixed[None].expand(images.shape[0], -1, -1)
         first = torch.zeros(fixed.shape[:2], dtype=torch.long, device=fixed.device)
         rows = self.drawing.select(boxes, scores)
-        return (*self.drawing.drawn(levels, rows), *probes, model.drawn(levels, fixed, first))
+        return (*self.drawing.masks_of(levels, rows), *probes, model.masks_of(levels, fixed, first))

@@ -18,15 +18,15 @@ from runners.engine.detection.data import Batch
 from runners.engine.detection.masks import MaskSamples
 from runners.engine.detection.metrics import Detections
 from runners.engine.detection.network import CocoScore, Detection, DetectionFrame, DetectionWriter, detections
-from runners.engine.detection.nms import Detecting, Nms
+from runners.engine.detection.nms import Detector, Nms
 from runners.engine.detection.samples import Classes, Sample
 from runners.engine.detection.settings import numbers, rows
 from runners.engine.detection.transforms import Letterbox
-from runners.engine.detection.two_stage import Asked, Proposals, Regions
+from runners.engine.detection.two_stage import ProposalSettings, ProposalTraining, RegionTraining
 from runners.engine.errors import DataError, SpecError
 from runners.engine.networks.mask_rcnn import model as models
 from runners.engine.networks.mask_rcnn.capabilities import CATALOGUE_CLASSES, CATALOGUE_EXAMPLES, Spec
-from runners.engine.networks.mask_rcnn.model import Drawing, MaskRcnn, MaskShape, Probing
+from runners.engine.networks.mask_rcnn.model import MaskingDetector, MaskRcnn, MaskShape, ProbedMaskDetector
 from taod.documents import Document
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class MaskRcnnNetwork(Detection[Spec]):
         )  # fmt: skip
         validation = None
         if config.val_json_file or config.validation_file_pattern:
-            validation = self.fitted(_held_out(spec, classes), frame)
+            validation = self.evaluation_samples(_held_out(spec, classes), frame)
         return Plan(
             frame=frame,
             recipe=_recipe(spec, run, len(train)),
@@ -78,11 +78,11 @@ class MaskRcnnNetwork(Detection[Spec]):
             f"{len(frame.classes)} classes",
         )
 
-    def fitted(self, samples: list[Sample], frame: DetectionFrame) -> Samples[Batch]:
+    def evaluation_samples(self, samples: list[Sample], frame: DetectionFrame) -> Samples[Batch]:
         found: Samples[Batch] = MaskSamples(samples, Letterbox(frame.height, frame.width))
         return found
 
-    def build(self, frame: DetectionFrame) -> Detecting:
+    def build(self, frame: DetectionFrame) -> Detector:
         return MaskRcnn(msgspec.convert(frame.model, MaskShape), frame.height, frame.width)
 
     def loss(self, model: nn.Module, data: Batch, plan: Plan[DetectionFrame, Batch], step: int) -> Loss:
@@ -92,18 +92,18 @@ class MaskRcnnNetwork(Detection[Spec]):
 
     def deployed(self, model: nn.Module, frame: DetectionFrame, spec: Spec) -> nn.Module:
         config = spec.maskrcnn_config
-        asked = Asked(
+        asked = ProposalSettings(
             config.test_rpn_pre_nms_topn,
             config.test_rpn_post_nms_topn,
             config.test_rpn_nms_thresh,
             config.rpn_min_size,
         )
         assert isinstance(model, MaskRcnn)
-        return Drawing(model, asked, self.nms(spec, frame))
+        return MaskingDetector(model, asked, self.nms(spec, frame))
 
     def probing(self, deployed: nn.Module) -> nn.Module:
-        assert isinstance(deployed, Drawing)
-        return Probing(deployed)
+        assert isinstance(deployed, MaskingDetector)
+        return ProbedMaskDetector(deployed)
 
     def nms(self, spec: Spec, frame: DetectionFrame) -> Nms:
         config = spec.maskrcnn_config
@@ -199,8 +199,8 @@ def _shape(spec: Spec, classes: int) -> MaskShape:
         anchors=[anchors.scaled(stride, config.anchor_scale, config.num_scales, ratios) for stride in strides],
         freeze_blocks=[int(block) for block in numbers(config.freeze_blocks, f"{where}.freeze_blocks") or []],
         freeze_bn=config.freeze_bn,
-        proposals=Proposals(
-            asked=Asked(
+        proposals=ProposalTraining(
+            asked=ProposalSettings(
                 config.train_rpn_pre_nms_topn,
                 config.train_rpn_post_nms_topn,
                 config.train_rpn_nms_threshold,
@@ -212,7 +212,7 @@ def _shape(spec: Spec, classes: int) -> MaskShape:
             share=config.rpn_fg_fraction,
             box_weight=config.rpn_box_loss_weight,
         ),
-        regions=Regions(
+        regions=RegionTraining(
             positive=config.fg_thresh,
             low=config.bg_thresh_lo,
             high=config.bg_thresh_hi,
@@ -235,7 +235,7 @@ def _recipe(spec: Spec, run: Run, images: int) -> Recipe:
     steps = -(-(images if given == CATALOGUE_EXAMPLES else given) // spec.train_batch_size)
     epochs = spec.num_epochs or -(-spec.total_steps // steps)
     interval = max(1, round(spec.num_steps_per_eval / steps))
-    home = state.Home.below(run.results, MaskRcnnNetwork.checkpoint_name)
+    home = state.CheckpointFolder.below(run.results, MaskRcnnNetwork.checkpoint_name)
     resume, start = state.resume_or_start(spec.checkpoint, home)
     return Recipe(
         epochs=epochs,

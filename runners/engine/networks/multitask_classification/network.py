@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runners.engine.classification import settings, table
-from runners.engine.classification.images import Images, loose
-from runners.engine.classification.network import ClassFrame, Classifying, Training
+from runners.engine.classification.images import Images, unsorted_images
+from runners.engine.classification.logit_score import LogitScore
+from runners.engine.classification.network import ClassFrame, ClassificationNetwork, Training
 from runners.engine.classification.score import Task
-from runners.engine.classification.scoring import Score
 from runners.engine.classification.settings import Augment, Shape, Split
 from runners.engine.classification.table import Table
 from runners.engine.core import tf1_recipe
@@ -25,7 +25,7 @@ _IMAGES = "dataset_config.image_directory_path"
 _TRAIN, _VALIDATION = "dataset_config.train_csv_path", "dataset_config.val_csv_path"
 
 
-class Multitask(Classifying[Spec]):
+class Multitask(ClassificationNetwork[Spec]):
     name = "multitask_classification"
     spec_type = Spec
 
@@ -50,15 +50,15 @@ class Multitask(Classifying[Spec]):
     def normalisation(self, spec: Spec, channels: int) -> tuple[list[float], list[float], bool]:
         return settings.normalisation("caffe", channels, {})
 
-    def listed(self, spec: Spec) -> tuple[Table, list[Task]]:
+    def train_images(self, spec: Spec) -> tuple[Table, list[Task]]:
         own = spec.dataset_config
         found, tasks = table.read(own.train_csv_path, own.image_directory_path, (_TRAIN, _IMAGES))
         return found, [Task(name, classes) for name, classes in tasks.items()]
 
-    def held_out(self, spec: Spec, frame: ClassFrame, action: str) -> Images | Table | None:
+    def action_images(self, spec: Spec, frame: ClassFrame, action: str) -> Images | Table | None:
         own, tasks = spec.dataset_config, {task.name: task.classes for task in frame.tasks}
         if action == "inference":
-            return loose(Split(spec.image_dir), "image_dir")
+            return unsorted_images(Split(spec.image_dir), "image_dir")
         if action == "confmat":
             return table.read(spec.target_csv, spec.img_root, ("target_csv", "img_root"), tasks)[0]
         if action == "train" and not own.val_csv_path:
@@ -71,7 +71,7 @@ class Multitask(Classifying[Spec]):
     def pruning(self, spec: Spec) -> Pruning:
         return spec.pruning()
 
-    def kpis(self, scores: list[Score], *, training: bool) -> dict[str, float]:
+    def kpis(self, scores: list[LogitScore], *, training: bool) -> dict[str, float]:
         values = [score.kpi() for score in scores]
         return {
             "mean accuracy": float(np.mean([one["accuracy_top-1"] for one in values])),

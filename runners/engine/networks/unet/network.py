@@ -13,7 +13,7 @@ from runners.engine.core.loading import Samples
 from runners.engine.core.network import Loss, Plan, Recipe
 from runners.engine.core.optimise import Schedule
 from runners.engine.core.pixels import scaled
-from runners.engine.core.state import Home, resume_or_start
+from runners.engine.core.state import CheckpointFolder, resume_or_start
 from runners.engine.errors import SpecError
 from runners.engine.networks.unet.capabilities import Spec, Training
 from runners.engine.segmentation import data
@@ -197,7 +197,9 @@ def _pairs(spec: Spec, frame: MaskFrame, part: str, images: str | None, masks: s
 def _recipe(spec: Spec, run: Run) -> Recipe:
     training = spec.training_config
     adam, regularizer = training.optimizer.adam, training.regularizer
-    resume, start = resume_or_start(spec.pretrained_model_file, Home.below(run.results, Unet.checkpoint_name))
+    resume, start = resume_or_start(
+        spec.pretrained_model_file, CheckpointFolder.below(run.results, Unet.checkpoint_name)
+    )
 
     def optimiser(model: nn.Module) -> torch.optim.Optimizer:
         freeze(spec, model)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 
-class Score:
+class LogitScore:
     """Gathers logits batch by batch. `confusion[true, predicted]` are counts."""
 
     def __init__(self, classes: Sequence[str], topk: Sequence[int] = (1, 5)) -> None:

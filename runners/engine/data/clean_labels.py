@@ -13,7 +13,7 @@ from taod.datasets.formats.segments import Annotated, segmentation_of
 from taod.datasets.formats.types import Box, Item, Label, Problem
 
 
-class Tidied(msgspec.Struct):
+class CleanedLabels(msgspec.Struct):
     """Boxes that were changed or dropped."""
 
     clipped: int = 0
@@ -35,10 +35,10 @@ class Tidied(msgspec.Struct):
         return {"boxes_clipped": self.clipped, "boxes_empty": self.empty, "boxes_duplicate": self.duplicates}
 
 
-def tidy(items: Iterable[Item], images: Path) -> tuple[list[Item], Tidied, list[Problem]]:
+def clean_items(items: Iterable[Item], images: Path) -> tuple[list[Item], CleanedLabels, list[Problem]]:
     """The items with tidy labels, what became of them, and the images that cannot be read, whose items are left out."""
     kept: list[Item] = []
-    tidied = Tidied()
+    tidied = CleanedLabels()
     problems: list[Problem] = []
     for item in items:
         size = item.size or measure(images, item.image)
@@ -49,7 +49,7 @@ def tidy(items: Iterable[Item], images: Path) -> tuple[list[Item], Tidied, list[
     return kept, tidied, problems
 
 
-def _labels(labels: list[Label], size: tuple[int, int], tidied: Tidied) -> Iterator[Label]:
+def _labels(labels: list[Label], size: tuple[int, int], tidied: CleanedLabels) -> Iterator[Label]:
     seen = set()
     for label in labels:
         key = (label.name, label.box, segmentation_of(label), isinstance(label, Annotated) and label.crowd)

@@ -14,7 +14,7 @@ from torch import nn
 
 from runners.engine import checkpoint
 from runners.engine.core import pruning
-from runners.engine.core.loading import Feed
+from runners.engine.core.loading import BatchLoader
 from runners.engine.core.network import Arrays, F, Network, S, T
 from runners.engine.core.pixels import layout, to_device
 from runners.engine.errors import CheckpointError
@@ -30,45 +30,45 @@ FRAME = "frame"
 """Where the metadata of an ONNX file keep what its model was trained with."""
 
 
-class Model(msgspec.Struct, Generic[S, F, T], frozen=True):
+class TrainedModel(msgspec.Struct, Generic[S, F, T], frozen=True):
     """A model ready to be asked. `ask`: a batch's data → the arrays of `output_names`."""
 
     source: Path
     frame: F
-    ask: Callable[[T], Arrays]
+    predict: Callable[[T], Arrays]
 
 
 def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def opened(run: Run, network: Network[S, F, T]) -> tuple[S, Model[S, F, T], Feed[T]]:
+def open_for_action(run: Run, network: Network[S, F, T]) -> tuple[S, TrainedModel[S, F, T], BatchLoader[T]]:
     """What evaluate and inference start with: the specification, its model, and the data to ask it of."""
     spec = convert(run.document, network.spec_type)
     model = load(network, spec, run.action)
     log.info("%s: %d classes", model.source, len(model.frame.classes))
     samples, batch_size, workers = network.samples(spec, model.frame, run.action)
-    return spec, model, Feed(samples, batch=batch_size, workers=workers)
+    return spec, model, BatchLoader(samples, batch=batch_size, workers=workers)
 
 
-def load(network: Network[S, F, T], spec: S, action: str) -> Model[S, F, T]:
+def load(network: Network[S, F, T], spec: S, action: str) -> TrainedModel[S, F, T]:
     """The model that an action reads. Raises CheckpointError naming the parameter."""
     path, field = network.checkpoint(spec, action)
     if not path:
         raise CheckpointError(f"{field} is not set: train first, or run it on a finished train or export job.")
     source = Path(path)
     if source.suffix == ".onnx":
-        return _from_onnx(network, source)
+        return load_onnx(network, source)
     if source.suffix != ".pth":
         raise CheckpointError(f"{field} {source} is neither .pth nor .onnx, which is what the engine can run.")
     frame, model = from_checkpoint(network, source)
-    return Model(source, frame, of_model(network, spec, frame, model, device()))
+    return TrainedModel(source, frame, predictor(network, spec, frame, model, device()))
 
 
 def from_checkpoint(network: Network[S, F, T], source: Path) -> tuple[F, nn.Module]:
     """The frame and the model of a checkpoint; the moving average of the weights where it has one."""
     content = checkpoint.load(source)
-    frame = frame_of(network, source, content)
+    frame = frame_of_checkpoint(network, source, content)
     model = pruning.reshape(network.build(frame), frame.pruned)
     state = content["model"]
     if "average" in content:
@@ -79,13 +79,15 @@ def from_checkpoint(network: Network[S, F, T], source: Path) -> tuple[F, nn.Modu
     return frame, model
 
 
-def frame_of(network: Network[S, F, T], source: Path, content: Document) -> F:
+def frame_of_checkpoint(network: Network[S, F, T], source: Path, content: Document) -> F:
     if content.get("network") != network.name:
         raise CheckpointError(f"{source} is a checkpoint of {content.get('network')}, not of {network.name}.")
     return msgspec.convert(content["frame"], network.frame_type)
 
 
-def of_model(network: Network[S, F, T], spec: S, frame: F, model: nn.Module, on: torch.device) -> Callable[[T], Arrays]:
+def predictor(
+    network: Network[S, F, T], spec: S, frame: F, model: nn.Module, on: torch.device
+) -> Callable[[T], Arrays]:
     """The model as a function, in eval mode while it is asked."""
     model.to(on, memory_format=layout(on))  # type: ignore[call-overload]
     deployed = network.deployed(model, frame, spec)
@@ -104,7 +106,7 @@ def of_model(network: Network[S, F, T], spec: S, frame: F, model: nn.Module, on:
     return ask
 
 
-def _from_onnx(network: Network[S, F, T], source: Path) -> Model[S, F, T]:
+def load_onnx(network: Network[S, F, T], source: Path) -> TrainedModel[S, F, T]:
     import onnxruntime
 
     if not source.is_file():
@@ -118,7 +120,7 @@ def _from_onnx(network: Network[S, F, T], source: Path) -> Model[S, F, T]:
     except Exception as error:  # onnxruntime has an exception of its own for each way a file may be wrong
         raise CheckpointError(f"The model {source} cannot be read: {str(error).splitlines()[0][:200]}") from None
     metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
-    frame = _frame_in(network, source, metadata)
+    frame = frame_of_onnx(network, source, metadata)
     names = [given.name for given in session.get_inputs()]
 
     def ask(data: T) -> Arrays:
@@ -126,10 +128,10 @@ def _from_onnx(network: Network[S, F, T], source: Path) -> Model[S, F, T]:
         found: Arrays = [np.asarray(part) for part in session.run(None, given)]
         return found
 
-    return Model(source, frame, ask)
+    return TrainedModel(source, frame, ask)
 
 
-def _frame_in(network: Network[S, F, T], source: Path, metadata: dict[str, str]) -> F:
+def frame_of_onnx(network: Network[S, F, T], source: Path, metadata: dict[str, str]) -> F:
     if metadata.get("network", network.name) != network.name:
         raise CheckpointError(f"{source} is a model of {metadata['network']}, not of {network.name}.")
     try:
