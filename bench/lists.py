@@ -19,6 +19,7 @@ from taod.config import Config
 from taod.paths import Root
 from taod.scheduler.policy.dispatch import Snapshot, decide, most_wanted
 from taod.scheduler.policy.fair_share import Line
+from taod.scheduler.scheduler import CHANGED_AT_ONCE
 from taod.services import Services
 from taod.services.composition import open_services
 from taod.services.resources import PageRequest
@@ -109,7 +110,7 @@ def _queue(folder: Path) -> Iterator[tuple[str, str, str]]:
         def look() -> None:
             pending = queue.to_explain(most_wanted(devices))
             for one in queue.waiting_owners():
-                queue.waiting_of(one.owner_id, POSTED)
+                queue.waiting_of(one.owner_id, POSTED, CHANGED_AT_ONCE)
             lines = [
                 Line(first.priority, first.user_id, first.owner_kind, itertools.chain([first], queue.behind(first)))
                 for first in queue.fronts()

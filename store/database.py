@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ WAL_RETRY_S = 0.005
 
 
 class Database:
-    """One connection to a file (`path` None: to memory), used by one thread at a time.
+    """One connection to a file (`path` None: to memory), used by one thread at a time; snapshots have their own.
 
     WAL mode: readers in other processes never block the writer. `synchronous=NORMAL`: kill -9 loses no committed
     transaction; a power cut may lose those of the last half minute, which the kernel had not written yet, but never
@@ -44,6 +45,10 @@ class Database:
             check_same_thread=False,
             cached_statements=256,
         )
+        self._snapshots = threading.local()
+        self._readers: list[_Reader] = []
+        """Of all threads that have read snapshots."""
+        self._closed = False
         self._depth = 0
         self._lost: str | None = None
         self._file: WatchedFile | None = None
@@ -110,9 +115,42 @@ class Database:
         if lost is not None:
             raise StoreLost(f"the database is lost: {lost}, or restore a copy with `taod restore`")
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether it has no file, so that only one connection can see it."""
+        return self._path is None
+
     def close(self) -> None:
-        """Close the file; a second close does nothing."""
+        """Close the file, also for snapshots, of which those that are being read when they end."""
+        self._closed = True
         self.connection.close()
+        for reader in self._readers:
+            reader.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Within the block, this thread reads what was stored at its beginning, beside the thread that writes.
+
+        A database in memory belongs to one connection: there the block reads what is stored at each moment, and must
+        run in the thread that writes.
+        """
+        if self._path is None:
+            yield
+            return
+        reader: _Reader | None = getattr(self._snapshots, "kept", None)
+        if reader is None:
+            reader = self._snapshots.kept = _Reader(self._path)
+            self._readers.append(reader)
+        with reader.used:
+            reader.connection.execute("BEGIN")
+            self._snapshots.reader = reader.connection
+            try:
+                yield
+            finally:
+                self._snapshots.reader = None
+                reader.connection.execute("ROLLBACK")
+        if self._closed:
+            reader.close()
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of the result."""
@@ -144,7 +182,8 @@ class Database:
 
     def _run(self, sql: str, parameters: Sequence[object]) -> sqlite3.Cursor:
         try:
-            return self.connection.execute(sql, parameters)
+            reader: sqlite3.Connection | None = getattr(self._snapshots, "reader", None)
+            return (reader or self.connection).execute(sql, parameters)
         except sqlite3.IntegrityError as error:
             raise Conflict(f"the store rejects the change, nothing was written: {error}") from error
         except OverflowError as error:
@@ -158,6 +197,7 @@ class Database:
 
         Never await inside: writes of other tasks would become part of it.
         """
+        assert getattr(self._snapshots, "reader", None) is None, "a snapshot is only read"
         if self._depth == 0:
             self.verify()
         begin, end, undo = _OUTER if self._depth == 0 else _nested(self._depth)
@@ -192,6 +232,23 @@ class Database:
             self.verify()  # If the file was lost meanwhile, the transaction is not durable.
         finally:
             self.connection.execute("PRAGMA synchronous=NORMAL")
+
+
+class _Reader:
+    """One thread's connection for snapshots."""
+
+    def __init__(self, path: Path) -> None:
+        address = f"{path.absolute().as_uri()}?mode=ro"
+        self.connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+        self.used = threading.Lock()
+
+    def close(self) -> None:
+        """Close it, unless its thread uses it, which closes it then."""
+        if self.used.acquire(blocking=False):
+            try:
+                self.connection.close()
+            finally:
+                self.used.release()
 
 
 _OUTER = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))

@@ -14,7 +14,7 @@ from store.database import Database
 from store.owner import OWNER_NAME, owner_column, refresh_search
 from store.page import ORDER, Where, limit
 from store.queue import EVERY_LINE, STEP
-from store.records import HistoryRecord, JobFilter, JobRecord, NewJob
+from store.records import HistoryRecord, JobFilter, JobRecord, NewJob, SpecifiedJob
 from taod.clock import Clock, iso
 from taod.errors import NotFound
 from taod.types.common import JobSort, OwnerKind
@@ -25,9 +25,11 @@ from taod.types.state import State, check_transition
 
 _TRIALS = f"""CASE WHEN jobs.kind = '{JobKind.SWEEP}' THEN
     coalesce((SELECT max(number) + 1 FROM trials WHERE trials.sweep_id = jobs.id), 0) END"""
-_COLUMNS = Columns(
-    JobRecord,
-    computed={"owner_name": OWNER_NAME, "trials": _TRIALS},
+_COMPUTED = {"owner_name": OWNER_NAME, "trials": _TRIALS}
+_COLUMNS = Columns(JobRecord, computed=_COMPUTED)
+_WITH_SPEC = Columns(
+    SpecifiedJob,
+    computed=_COMPUTED,
     fixed=("id", "user_id", "owner_kind", "owner_id", "network", "action", "state", "created_on", "last_modified"),
 )
 _SELECT = f"SELECT {_COLUMNS.select('jobs')} FROM jobs"
@@ -68,7 +70,7 @@ class Jobs:
     def _insert(self, job: NewJob, time_s: float) -> None:
         at = iso(time_s)
         fields = msgspec.structs.asdict(job)
-        record = JobRecord(
+        record = SpecifiedJob(
             **with_reason(fields),
             owner_name="",
             created_on=at,
@@ -76,7 +78,7 @@ class Jobs:
             queued_at=at if job.state is State.QUEUED else None,
             place=self._next_position(time_s) if job.state is State.QUEUED else 0,
         )
-        values = {**_COLUMNS.pack(record), owner_column(job.owner_kind): job.owner_id, "search_key": ""}
+        values = {**_WITH_SPEC.pack(record), owner_column(job.owner_kind): job.owner_id, "search_key": ""}
         self._db.insert("jobs", values)
         refresh_search(self._db, "id", job.id)
         self._add_history(job.id, at, job.state, job.reason)
@@ -94,6 +96,11 @@ class Jobs:
     def get(self, job_id: str) -> JobRecord | None:
         row = self._db.row(f"{_SELECT} WHERE id = ?", [job_id])
         return None if row is None else _COLUMNS.read(row)
+
+    def specified(self, job_id: str) -> SpecifiedJob | None:
+        """As `get`, with the specification."""
+        row = self._db.row(f"SELECT {_WITH_SPEC.select('jobs')} FROM jobs WHERE id = ?", [job_id])
+        return None if row is None else _WITH_SPEC.read(row)
 
     def owned(self, owner_kind: OwnerKind, owner_id: str, job_id: str) -> JobRecord | None:
         """The job, if it belongs to this owner."""
@@ -212,7 +219,7 @@ class Jobs:
         precedence over values implied by the state. Raises ImpossibleTransition, NotFound, TypeError for an unknown
         field.
         """
-        changes = _COLUMNS.changes(fields)
+        changes = _WITH_SPEC.changes(fields)
         with self._db.transaction():
             old = self._state(job_id)
             check_transition(job_id, old, new)
@@ -221,7 +228,7 @@ class Jobs:
             implied = _implied_columns(old, new, now)
             if "queued_at" in implied:
                 implied["place"] = self._next_position(time_s)
-            reason_columns = _COLUMNS.changes(with_reason({"reason": reason}))
+            reason_columns = _WITH_SPEC.changes(with_reason({"reason": reason}))
             values = {"state": str(new), **reason_columns, "last_modified": now, **implied, **changes}
             self._db.update("jobs", values, "id = ?", [job_id])
             self._add_history(job_id, now, new, reason)
@@ -234,14 +241,14 @@ class Jobs:
 
         Raises TypeError for an unknown field or `state`, which only `transition` changes; NotFound for an unknown id.
         """
-        values = {**_COLUMNS.changes(with_reason(fields)), "last_modified": iso(self._clock.time())}
+        values = {**_WITH_SPEC.changes(with_reason(fields)), "last_modified": iso(self._clock.time())}
         with self._db.transaction():
             self._db.update("jobs", values, "id = ?", [job_id])
             return self._require(job_id)
 
     def explain(self, job_id: str, reason: Reason) -> JobRecord | None:
         """Record why a job waits. Returns None if it no longer waits."""
-        values = {**_COLUMNS.changes(with_reason({"reason": reason})), "last_modified": iso(self._clock.time())}
+        values = {**_WITH_SPEC.changes(with_reason({"reason": reason})), "last_modified": iso(self._clock.time())}
         with self._db.transaction():
             waits = f"id = ? AND state IN ('{State.WAITING}', '{State.QUEUED}')"
             return self._require(job_id) if self._db.update("jobs", values, waits, [job_id]) else None

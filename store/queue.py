@@ -155,14 +155,14 @@ class Queue:
         one = f"SELECT min(rowid) FROM {_WAITING} AND parent_id IS NULL GROUP BY owner_id"
         return self._read(f"{_SELECT} jobs WHERE rowid IN ({one}) ORDER BY created_on, id", [])
 
-    def waiting_of(self, owner_id: str, reason: Reason | None) -> list[PendingJob]:
-        """An owner's WAITING jobs without a parent, except those that have this reason already."""
+    def waiting_of(self, owner_id: str, reason: Reason | None, most: int) -> list[PendingJob]:
+        """An owner's first `most` WAITING jobs without a parent, except those that have this reason already."""
         sql = f"{_SELECT} {_WAITING} AND parent_id IS NULL AND owner_id = ?"
         parameters: list[object] = [owner_id]
         if reason is not None:
             sql += " AND (reason_code, reason_args) <> (?, ?)"
             parameters += [str(reason.code), msgspec.json.encode(reason.arguments).decode()]
-        return self._read(f"{sql} ORDER BY created_on, id", parameters)
+        return self._read(f"{sql} ORDER BY created_on, id LIMIT ?", [*parameters, most])
 
     def waiting_for_parents(self) -> list[PendingJob]:
         """WAITING jobs whose parent has ended, or whose reason does not match the parent's state."""

@@ -135,8 +135,6 @@ class JobRecord(msgspec.Struct):
     metric_value: float | None = None
     progress: Result = msgspec.field(default_factory=Result)
     """The short result: without kpi, graphical and categorical."""
-    spec: dict[str, Any] | None = None
-    """The experiment spec at the time of the request; None if the action takes none."""
     warnings: list[Warning] = []
     place: int = 0
     """Position in its line of the queue: the time of queueing in nanoseconds since the epoch, unless moved."""
@@ -213,6 +211,13 @@ class JobRecord(msgspec.Struct):
             last_modified=self.last_modified,
             result=result,
         )
+
+
+class SpecifiedJob(JobRecord):
+    """A job with its specification, which may take milliseconds to read."""
+
+    spec: dict[str, Any] | None = None
+    """The experiment spec at the time of the request; None if the action takes none."""
 
 
 class PendingJob(msgspec.Struct):

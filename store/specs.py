@@ -17,6 +17,11 @@ class Specs:
     def __init__(self, database: Database) -> None:
         self._db = database
 
+    def encoded(self, owner_kind: OwnerKind, owner_id: str) -> dict[str, str]:
+        """Action → JSON text of all saved documents of an owner."""
+        sql = f"SELECT action, document FROM specs WHERE {owner_column(owner_kind)} = ?"
+        return dict(self._db.rows(sql, [owner_id]))
+
     def save(self, owner_kind: OwnerKind, owner_id: str, action: str, document: dict[str, Any]) -> None:
         """Insert or replace the document of an action. Raises Conflict if the owner does not exist."""
         column = owner_column(owner_kind)

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Store:
-    """All state of a daemon. Calls are synchronous and short; one thread at a time."""
+    """All state of a daemon. Calls are synchronous and short; one thread at a time, but any within `snapshot`."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -70,6 +70,15 @@ class Store:
     def transaction(self) -> AbstractContextManager[None]:
         """A transaction; a nested one is a savepoint of the outer one. Never await inside."""
         return self._database.transaction()
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """A block in which this thread, beside the one that writes, reads the store as it is at the beginning."""
+        return self._database.snapshot()
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether only one thread can use it, also to read."""
+        return self._database.in_memory
 
     def durable(self) -> AbstractContextManager[None]:
         """A transaction that is flushed to the disk at its end, before a request reports it as done."""

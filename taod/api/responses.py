@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
-from litestar import Response
+from litestar import MediaType, Response
 from litestar.types import Send
 
 from taod.errors import TaodError
+from taod.services import Services
 from taod.services.resources import Page
 from taod.types.common import ErrorBody
 from taod.types.warning import Warning
 from taod.types.warning_text import text
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 TOTAL = "X-Total-Count"
@@ -25,9 +27,20 @@ _MAX_HEADER = 4096
 FAILED: Final = "the server failed to answer; its log says why, under request id {}"
 
 
-def listed(page: Page[T]) -> Response[list[T]]:
-    """A page as a response: its items, and the length of the whole list in a header."""
-    return Response(page.items, headers={TOTAL: str(page.total)})
+async def read(
+    services: Services, user_id: str, work: Callable[P, T], *arguments: P.args, **named: P.kwargs
+) -> Response[Any]:
+    """What `work` returns as JSON, read and encoded beside the event loop; of a page its items, and in a header the
+    length of the whole list."""
+
+    def encoded() -> tuple[bytes, Mapping[str, str]]:
+        found = work(*arguments, **named)
+        if isinstance(found, Page):
+            return msgspec.json.encode(found.items), {TOTAL: str(found.total)}
+        return msgspec.json.encode(found), {}
+
+    content, headers = await services.snapshots.run(user_id, encoded)
+    return Response(content, media_type=MediaType.JSON, headers=headers)
 
 
 def warned(warnings: Sequence[Warning]) -> dict[str, str]:

@@ -51,7 +51,7 @@ class SweepFinalizer:
             self._log.write(f"the sweep failed: {text(reason)}")
             self._context.end(sweep.job_id, State.FAILED, reason, result)
             return
-        job = store.jobs.get(first.job_id)
+        job = store.jobs.specified(first.job_id)
         assert job is not None
         scores = self._scores(first)
         checkpoint = await asyncio.to_thread(self._install_best, job, scores)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
@@ -26,12 +27,13 @@ def refresh(view: Path, linked: Path, outputs: Iterable[str]) -> None:
         (view / folder).mkdir(parents=True, exist_ok=True)
         for entry in os.scandir(view / folder):
             if entry.is_symlink() and not Path(entry.path).exists():
-                Path(entry.path).unlink()
+                Path(entry.path).unlink(missing_ok=True)
         for entry in os.scandir(linked / folder):
             name = f"{folder}/{entry.name}" if folder else entry.name
             target = view / name
             if name not in real and not any(fnmatch(name, pattern) for pattern in patterns) and not target.exists():
-                target.symlink_to(entry.path)
+                with suppress(FileExistsError):  # another job's refresh was faster
+                    target.symlink_to(entry.path)
 
 
 def _text(path: PurePosixPath) -> str:

@@ -39,7 +39,7 @@ class Planner(Protocol):
         """Why the job's data is not ready; None if it is. Equal for all jobs of one owner."""
         ...
 
-    def resolve(self, job: JobRecord) -> ResolvedJob:
+    async def resolve(self, job: JobRecord) -> ResolvedJob:
         """The job with its runner and its merged specification. Raises BadRequest."""
         ...
 

@@ -9,14 +9,14 @@ import msgspec
 
 from runners.protocol import Runner, uses_shell
 from runners.registry import Choice
-from store.records import DatasetRecord, JobRecord, ModelRecord, NewJob, SweepRecord
+from store.records import DatasetRecord, ModelRecord, NewJob, SpecifiedJob, SweepRecord
 from taod.errors import BadRequest
 
 
 class ResolvedJob(msgspec.Struct, frozen=True, kw_only=True):
     """A stored or new job with its runner, merged specification, datasets and ancestors."""
 
-    job: JobRecord | NewJob
+    job: SpecifiedJob | NewJob
     spec: dict[str, Any] | None
     """The job's specification merged over the defaults of its action; None: the action takes none."""
     choice: Choice
@@ -25,7 +25,7 @@ class ResolvedJob(msgspec.Struct, frozen=True, kw_only=True):
     """None: the job belongs to a dataset."""
     datasets: Sequence[tuple[str, DatasetRecord]] = ()
     """(role, dataset) of each dataset that the job may read."""
-    ancestors: Sequence[JobRecord | NewJob] = ()
+    ancestors: Sequence[SpecifiedJob | NewJob] = ()
     """The parent, its parent, and so on."""
     sweep: SweepRecord | None = None
     """The sweep of a new sweep job."""

@@ -44,6 +44,7 @@ from taod.services.models.pretrained import Ptms
 from taod.services.networks import Networks
 from taod.services.parser import Parser
 from taod.services.services import Services
+from taod.services.snapshots import Snapshots
 from taod.services.streams import Streams
 from taod.services.sweeps.sweep_service import Sweeps
 from taod.services.tools import Tools
@@ -97,6 +98,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
     telemetry = Telemetry(store, publisher)
     proposer = Proposer()
     parser = Parser(config.limits)
+    snapshots = Snapshots(store)
     uploads = Uploads()
     lineage = Lineage(store, publisher, clock, config.storage.link_check_s)
     resolver = Resolver(store, runners, devices)
@@ -107,6 +109,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         resolver=resolver,
         uploads=uploads,
         lineage=lineage,
+        snapshots=snapshots,
         checkpoint=config.specs.checkpoint,
     )
     scheduler = Scheduler(
@@ -158,7 +161,9 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         clock=clock,
     )
     owners = Owners(records, models, catalogue)
-    specs = Specs(store, catalogue, owners, config.specs, parser)
+    specs = Specs(
+        store=store, catalogue=catalogue, owners=owners, config=config.specs, parser=parser, snapshots=snapshots
+    )
     preflight = Preflight(store, commands, checks.report)
     submission = Submission(
         store=store,
@@ -171,6 +176,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         commands=commands,
         publisher=publisher,
         preflight=preflight,
+        snapshots=snapshots,
         config=config.scheduler,
         automl=config.automl,
     )
@@ -182,6 +188,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         resolver=resolver,
         preflight=preflight,
         publisher=publisher,
+        snapshots=snapshots,
     )
     jobs = Jobs(store=store, root=root, scheduler=scheduler, bus=bus, owners=owners, update=update, publisher=publisher)
     return Services(
@@ -203,9 +210,11 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         dataset_records=records,
         datasets=datasets,
         checks=checks,
-        samples=Samples(root, records),
+        samples=Samples(root, records, snapshots),
         models=models,
-        model_releases=ModelReleases(store=store, root=root, catalogue=catalogue, models=models, publisher=publisher),
+        model_releases=ModelReleases(
+            store=store, root=root, catalogue=catalogue, models=models, publisher=publisher, snapshots=snapshots
+        ),
         ptms=Ptms(store=store, catalogue=catalogue, publisher=publisher, config=config, clock=clock),
         specs=specs,
         submission=submission,
@@ -214,8 +223,9 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         jobs=jobs,
         tools=Tools(folder=config.tools_folder, specs=config.tool_specs, store=store, publisher=publisher, clock=clock),
         derived=DerivedDatasets(store, records, datasets, jobs),
-        sweeps=Sweeps(store, proposer, scheduler),
+        sweeps=Sweeps(store, proposer, scheduler, snapshots),
         backups=Backups(root, config.storage),
+        snapshots=snapshots,
         streams=Streams(config.server.streams_per_user),
         watches=SharedWatches(),
         started=clock.monotonic(),

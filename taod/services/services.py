@@ -31,6 +31,7 @@ from taod.services.models.model_service import Models
 from taod.services.models.pretrained import Ptms
 from taod.services.networks import Networks
 from taod.services.parser import Parser
+from taod.services.snapshots import Snapshots
 from taod.services.streams import Streams
 from taod.services.sweeps.sweep_service import Sweeps
 from taod.services.tools import Tools
@@ -42,7 +43,7 @@ from taod.watch import SharedWatches
 
 @dataclass(kw_only=True)
 class Services:
-    """All services of a daemon. They run on the event loop's thread."""
+    """All services of a daemon. They run on the event loop's thread, or in `snapshots`."""
 
     config: Config
     clock: Clock
@@ -75,6 +76,7 @@ class Services:
     sweeps: Sweeps
     tools: Tools
     backups: Backups
+    snapshots: Snapshots
     streams: Streams
     watches: SharedWatches
     started: float
@@ -114,3 +116,4 @@ class Services:
         await self.lineage.close()
         await self.intake.close()
         await self.telemetry.close()
+        self.snapshots.close()

@@ -276,9 +276,12 @@ class _Run:
 def _total_epochs(store: Store, job: JobRecord) -> int | None:
     """The number of epochs of the job's training (of a trial: up to its rung); None if its specification has none."""
     network = get(job.network, job.release)
-    if job.spec is None or job.action not in TRAININGS or network is None:
+    if job.action not in TRAININGS or network is None:
         return None
     trial = store.sweeps.trial_of(job.id) if job.sweep_id else None
     if trial is not None and trial.epochs is not None:
         return trial.epochs
-    return length(network, over_default(network, job.action, job.spec))
+    specified = store.jobs.specified(job.id)
+    if specified is None or specified.spec is None:
+        return None
+    return length(network, over_default(network, job.action, specified.spec))

@@ -13,13 +13,10 @@ from taod.documents import Bounds, DocumentError, is_long, measure
 from taod.errors import InvalidSpec, NotFound
 from taod.services import Services
 from taod.services.composition import open_services
-from taod.services.jobs import command_builder, spec_service
-from taod.types.dataset import DatasetCreate
-from taod.types.job import JobRun
-from taod.types.model import ModelCreate, ModelPatch
+from taod.services.jobs import spec_service
+from taod.types.model import ModelCreate
 from tests.patience import PATIENCE_S
 
-DATASET = DatasetCreate(type="image_classification", format="classification_pyt")
 LONG = {f"f{number}": 1 for number in range(2000)}
 
 
@@ -67,7 +64,7 @@ async def test_a_long_specification_is_validated_beside_the_loop(services: Servi
 
 
 async def test_a_short_one_is_validated_at_once(services: Services, owner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asyncio, "to_thread", None)
+    monkeypatch.setattr(services.snapshots, "run", None)
     assert (await services.specs.post(*owner, "train", {"a": 1})).document == {"a": 1}
 
 
@@ -90,18 +87,6 @@ async def test_a_model_that_is_deleted_meanwhile_gets_no_specification(services:
 async def test_a_fault_in_a_long_specification_is_reported(services: Services, owner) -> None:
     with pytest.raises(InvalidSpec, match="refers to nothing"):
         await services.specs.post(*owner, "train", LONG | {"a": "${nothing}"})
-
-
-async def test_a_plan_writes_a_long_specification_beside_the_loop(services: Services, owner, gated) -> None:
-    data = services.datasets.create(owner[0], DATASET).id
-    services.models.update(owner[0], owner[2], ModelPatch(train_datasets=[data], eval_dataset=data))
-    await services.specs.post(*owner, "train", LONG)
-    gate = gated(command_builder, "assemble")
-    planning = asyncio.create_task(services.dry_run.plan(*owner, [JobRun(["train"])]))
-    await asyncio.sleep(0.01)
-    gate.set()
-    (planned,) = await planning
-    assert planned.spec_text is not None and "f1999: 1" in planned.spec_text
 
 
 @pytest.mark.parametrize(

@@ -93,9 +93,11 @@ class ToolPlanner:
     def unready(self, job: JobRecord) -> Reason | None:
         return None
 
-    def resolve(self, job: JobRecord) -> ResolvedJob:
-        choice = self._runners.choose(job.network, job.action, job.spec, wanted=job.asked_runner, place=job.site)
-        return ResolvedJob(job=job, spec=job.spec, choice=choice)
+    async def resolve(self, job: JobRecord) -> ResolvedJob:
+        choice = self._runners.choose(job.network, job.action, wanted=job.asked_runner, place=job.site)
+        found = self._store.jobs.specified(job.id)
+        assert found is not None
+        return ResolvedJob(job=found, spec=found.spec, choice=choice)
 
     def secrets(self, job: JobRecord) -> list[str]:
         return []

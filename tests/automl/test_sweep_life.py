@@ -35,7 +35,8 @@ async def test_a_sweep_keeps_its_best_trial_as_its_model(make_world) -> None:
     folder = world.root.job(job_id)
     (weights,) = folder.results.glob("best_model/*.pth")
     assert weights.read_bytes() == (world.root.job(trials[winner].job_id).results / "epoch_2.pth").read_bytes()
-    assert job.spec == world.job(trials[winner].job_id).spec
+    swept, best = world.store.jobs.specified(job_id), world.store.jobs.specified(trials[winner].job_id)
+    assert swept is not None and best is not None and swept.spec == best.spec
     assert trials[0].params == {PARAMETER: 0.05}, "the first one is the specification itself"
     assert f"trial {winner}" in folder.log.read_text()
 

@@ -100,29 +100,29 @@ async def test_a_rule_sends_a_network_to_the_cluster_whose_slots_are_devices(ser
     spec = services.specs.schema(user, "model", model, "train")["default"]
     spec["train"]["num_gpus"] = 4
     await services.specs.post(user, "model", model, "train", spec)
-    (job_id,) = services.submission.post(user, "model", model, [JobRun(["train"])])
+    (job_id,) = await services.submission.post(user, "model", model, [JobRun(["train"])])
     job = services.store.jobs.get(job_id)
     assert job is not None
     assert (job.site, job.devices_wanted) == ("cluster:slurm", 1)
-    (plan,) = await services.dry_run.plan(user, "model", model, [JobRun(["train"])])
+    (plan,) = services.dry_run.plan(user, "model", model, [JobRun(["train"])])
     assert plan.runner == "slurm"
     assert "--gres=gpu:4" in plan.executes
     with pytest.raises(BadRequest, match="num_gpus"):
-        services.jobs.patch(job, JobPatch(spec={**spec, "train": {**spec["train"], "num_gpus": 5}}))
+        await services.jobs.patch(job, JobPatch(spec={**spec, "train": {**spec["train"], "num_gpus": 5}}))
     by_action = {action.name: action.runners for action in services.networks.get("dino").actions}
     assert (by_action["train"], by_action["evaluate"]) == (["slurm"], ["native"])
 
 
-def test_only_the_first_user_may_name_a_runner_and_only_one_that_can(services: Services) -> None:
+async def test_only_the_first_user_may_name_a_runner_and_only_one_that_can(services: Services) -> None:
     user, model = model_of(services, "classification_pyt")
-    (job_id,) = services.submission.post(user, "model", model, [JobRun(["train"], runner="native")])
+    (job_id,) = await services.submission.post(user, "model", model, [JobRun(["train"], runner="native")])
     job = services.store.jobs.get(job_id)
     assert job is not None
     assert job.asked_runner == "native"
     with pytest.raises(BadRequest, match="runner = 'nativ': unknown runner; known are docker, embedded"):
-        services.submission.post(user, "model", model, [JobRun(["train"], runner="nativ")])
+        await services.submission.post(user, "model", model, [JobRun(["train"], runner="nativ")])
     with pytest.raises(BadRequest, match=r"no runner can do classification_pyt train here \(docker: "):
-        services.submission.post(user, "model", model, [JobRun(["train"], runner="docker")])
+        await services.submission.post(user, "model", model, [JobRun(["train"], runner="docker")])
     other = services.users.add("other")[0].id
     with pytest.raises(BadRequest, match="only the first user of this root may choose a runner"):
         services.submission._check_runner(other, "native")

@@ -61,17 +61,20 @@ class ScriptRunner(LocalRunner):
 class ScriptPlanner:
     """The job's spec is its script."""
 
-    def __init__(self, root: Root, runners: RunnerRegistry) -> None:
+    def __init__(self, root: Root, store: Store, runners: RunnerRegistry) -> None:
         self.root = root
+        self._store = store
         self._runners = runners
         self.missing: dict[str, Reason] = {}
 
     def unready(self, job: JobRecord) -> Reason | None:
         return self.missing.get(job.id)
 
-    def resolve(self, job: JobRecord) -> ResolvedJob:
-        choice = self._runners.choose(job.network, job.action, job.spec, wanted=job.asked_runner, place=job.site)
-        return ResolvedJob(job=job, spec=job.spec, choice=choice)
+    async def resolve(self, job: JobRecord) -> ResolvedJob:
+        choice = self._runners.choose(job.network, job.action, wanted=job.asked_runner, place=job.site)
+        found = self._store.jobs.specified(job.id)
+        assert found is not None
+        return ResolvedJob(job=found, spec=found.spec, choice=choice)
 
     def secrets(self, job: JobRecord) -> list[str]:
         return [SECRET]
@@ -109,7 +112,7 @@ class World:
         self.telemetry = Telemetry(self.store, Publisher(self.bus))
         chosen = runner or ScriptRunner()
         runners = RunnerRegistry({"script": lambda: chosen}, ["script"], list[RunnerRule]())
-        self.planner = ScriptPlanner(self.root, runners)
+        self.planner = ScriptPlanner(self.root, self.store, runners)
         self.pool = DevicePool.detect(devices or DevicesConfig(gpus=False, cpu_slots=slots, telemetry_s=0.01))
         self.scheduler = Scheduler(
             store=self.store,

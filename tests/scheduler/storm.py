@@ -31,6 +31,7 @@ from taod.client import AsyncClient
 from taod.client.errors import ClientError, NoDaemon
 from taod.client.find import find
 from taod.paths import Root
+from taod.types.common import DaemonInfo
 from taod.types.dataset import DatasetCreate
 from taod.types.job import JobPatch, JobRun, JobView
 from taod.types.model import ModelCreate
@@ -194,7 +195,17 @@ class Storm:
             assert line, f"the daemon did not start: {(self.folder / 'errors').read_text()[-2000:]}"
             if self.client is not None:
                 await self.client.aclose()
-            self.client = AsyncClient.from_info(await asyncio.to_thread(find, self.root.path))
+            self.client = AsyncClient.from_info(await asyncio.to_thread(self._find))
+
+    def _find(self) -> DaemonInfo:
+        """The daemon, which may take longer than a client waits on a busy machine."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return find(self.root.path)
+            except NoDaemon:
+                if time.monotonic() > deadline:
+                    raise
 
     async def _prepare(self) -> None:
         images = self.folder / "images"

@@ -65,9 +65,9 @@ async def test_writes_of_a_request_are_flushed(services: Services, tmp_path: Pat
     with flushed(services):
         services.models.update(user, model, ModelPatch(name="mine", eval_dataset=data))
     with flushed(services):
-        first, second = services.submission.post(user, "model", model, [JobRun(["train"]), JobRun(["train"])])
+        first, second = await services.submission.post(user, "model", model, [JobRun(["train"]), JobRun(["train"])])
     with flushed(services):
-        services.jobs.patch(services.jobs.record(user, first), JobPatch(priority=3, held=True))
+        await services.jobs.patch(services.jobs.record(user, first), JobPatch(priority=3, held=True))
     with flushed(services):
         await services.jobs.cancel(services.jobs.record(user, first))
     with flushed(services):

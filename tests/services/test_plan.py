@@ -23,6 +23,7 @@ from taod.services.datasets.dataset_records import Uploads
 from taod.services.datasets.lineage import Lineage
 from taod.services.jobs.command_builder import CommandBuilder
 from taod.services.jobs.resolution import Resolver
+from taod.services.snapshots import Snapshots
 from taod.telemetry.bus import EventBus
 from taod.telemetry.publisher import Publisher
 from taod.types.job import Kpi, Result
@@ -49,11 +50,12 @@ class House:
             resolver=Resolver(self.store, runners, pool),
             uploads=self.uploads,
             lineage=self.lineage,
+            snapshots=Snapshots(self.store),
         )
         self.user = self.store.users.add("local").id
 
     async def prepare(self, job: JobRecord) -> Command:
-        return await self.commands.prepare(self.commands.resolve(job))
+        return await self.commands.prepare(await self.commands.resolve(job))
 
     def dataset(self, name: str, state: str = "ready") -> str:
         record = DatasetRecord(

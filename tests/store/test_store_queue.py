@@ -70,8 +70,8 @@ def test_jobs_that_wait_for_data_are_read_by_owner(store: Store, make) -> None:
     make.job(other, state=State.WAITING)
     make.job(one, state=State.WAITING, parent_id=explained.id)
     assert {job.owner_id for job in store.queue.waiting_owners()} == {one.id, other.id}
-    assert ids(store.queue.waiting_of(one.id, no_data("x"))) == [new.id]
-    assert ids(store.queue.waiting_of(one.id, None)) == [explained.id, new.id]
+    assert ids(store.queue.waiting_of(one.id, no_data("x"), 10)) == [new.id]
+    assert ids(store.queue.waiting_of(one.id, None, 10)) == [explained.id, new.id]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_the_queue_is_read_from_small_indices(store: Store, make) -> None:
     store.queue.to_explain({"model": 1, "dataset": 1})
     store.queue.waiting_owners()
     store.queue.waiting_for_parents()
-    store.queue.waiting_of("one", None)
+    store.queue.waiting_of("one", None, 10)
     database.connection.set_trace_callback(None)
     fronts, behind, served, to_explain, owners, followers, of_owner = (
         str(database.rows(f"EXPLAIN QUERY PLAN {statement}")) for statement in seen
@@ -233,7 +233,7 @@ def test_what_is_read_decides_as_all_of_it_would(
 
     read = store.queue.to_explain(most_wanted(devices))
     for one in store.queue.waiting_owners():
-        read += store.queue.waiting_of(one.owner_id, lacking.get(one.owner_id))
+        read += store.queue.waiting_of(one.owner_id, lacking.get(one.owner_id), 10_000)
     read += store.queue.waiting_for_parents()
     lines = [Line(*key, line) for key, line in whole(store).items()]
     got = decide(Snapshot(read, every_parent, unready, lines=lines, **facts))

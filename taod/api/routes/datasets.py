@@ -10,7 +10,7 @@ from taod.api import query
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.openapi.openapi_responses import BAD_REQUEST, CONFLICT, UNSATISFIABLE, WARNING_HEADER
 from taod.api.request_parsing import read_body
-from taod.api.responses import listed, warned
+from taod.api.responses import read, warned
 from taod.datasets.upload import content_range, digests
 from taod.datasets.upload.ingest import UploadOptions
 from taod.services import Services
@@ -51,7 +51,7 @@ class DatasetController(Controller):
         """The user's datasets, each with its jobs; the whole list's length is in `X-Total-Count`."""
         wanted = ResourceFilter(name=query.text(request, "name"), type=query.choice(request, "type", DatasetType))
         sort = query.choice(request, "sort", Sort) or Sort.DATE_DESCENDING
-        return listed(services.datasets.page(user.id, wanted, sort, query.page(request)))
+        return await read(services, user.id, services.datasets.page, user.id, wanted, sort, query.page(request))
 
     @post(summary="Create new Dataset", opt={"body": DatasetCreate})
     async def create_dataset(self, request: Call, services: TheServices, user: TheUser) -> Dataset:
@@ -62,24 +62,34 @@ class DatasetController(Controller):
     async def get_dataset(self, services: TheServices, user: TheUser, dataset_id: PathText) -> Response[Dataset]:
         """One dataset with its jobs; a header warns if its linked folder has changed."""
         warnings = await services.datasets.warnings(user.id, dataset_id)
-        return Response(services.datasets.get(user.id, dataset_id), headers=warned(warnings))
+        answer = await read(services, user.id, services.datasets.get, user.id, dataset_id)
+        answer.headers.update(warned(warnings))
+        return answer
 
     @put("/{dataset_id:str}", summary="Update Dataset", opt={"body": DatasetPut})
-    async def put_dataset(self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText) -> Dataset:
+    async def put_dataset(
+        self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText
+    ) -> Response[Dataset]:
         """Replace the writable fields, absent ones by defaults; type and format cannot be changed."""
         services.dataset_records.get(user.id, dataset_id)
-        return services.datasets.update(user.id, dataset_id, await read_body(request, DatasetPut, answer=Dataset))
+        services.datasets.update(user.id, dataset_id, await read_body(request, DatasetPut, answer=Dataset))
+        return await read(services, user.id, services.datasets.get, user.id, dataset_id)
 
     @patch("/{dataset_id:str}", summary="Partial update Dataset", opt={"body": DatasetPatch})
-    async def patch_dataset(self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText) -> Dataset:
+    async def patch_dataset(
+        self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText
+    ) -> Response[Dataset]:
         """Set the given fields; type and format cannot be changed."""
         services.dataset_records.get(user.id, dataset_id)
-        return services.datasets.update(user.id, dataset_id, await read_body(request, DatasetPatch, answer=Dataset))
+        services.datasets.update(user.id, dataset_id, await read_body(request, DatasetPatch, answer=Dataset))
+        return await read(services, user.id, services.datasets.get, user.id, dataset_id)
 
     @delete("/{dataset_id:str}", summary="Delete Dataset", status_code=200, responses=BAD_REQUEST | CONFLICT)
-    async def delete_dataset(self, services: TheServices, user: TheUser, dataset_id: PathText) -> Dataset:
+    async def delete_dataset(self, services: TheServices, user: TheUser, dataset_id: PathText) -> Response[Dataset]:
         """Cancel the dataset's jobs and delete it with its files; rejected while a model uses it."""
-        return await services.datasets.delete(user.id, dataset_id)
+        dataset = await read(services, user.id, services.datasets.get, user.id, dataset_id)
+        await services.datasets.delete(user.id, dataset_id)
+        return dataset
 
     @post(
         "/{dataset_id:str}/upload",
@@ -127,10 +137,10 @@ class DatasetController(Controller):
         return await services.datasets.link(user.id, dataset_id, await read_body(request, DatasetLink))
 
     @get("/{dataset_id:str}/summary", summary="Summary of the Dataset's files")
-    async def get_summary(self, services: TheServices, user: TheUser, dataset_id: PathText) -> DatasetSummary:
+    async def get_summary(self, services: TheServices, user: TheUser, dataset_id: PathText) -> Response[DatasetSummary]:
         """Splits, images and classes of the files, and the progress of an upload."""
         await services.datasets.warnings(user.id, dataset_id)
-        return services.datasets.summary(user.id, dataset_id)
+        return await read(services, user.id, services.datasets.summary, user.id, dataset_id)
 
 
 class DerivedController(Controller):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
 
-from litestar import Controller, get
+from litestar import Controller, Response, get
 from litestar.params import FromPath
 from litestar.response import Stream
 
@@ -18,6 +18,7 @@ from store.records import JobRecord
 from taod import plain_file
 from taod.api import query, ranges
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
+from taod.api.responses import read
 from taod.api.streams import any_of, file_blocks, written_by
 from taod.errors import NotFound
 from taod.services.jobs.job_files import find_artifact, has_artifacts, list_artifacts, pack
@@ -57,16 +58,18 @@ class FilesController(Controller):
         headers = {LOG_SIZE: str(size), "Accept-Ranges": "bytes", "Cache-Control": "no-store"}
         if tail is not None:
             block = await asyncio.to_thread(logs.tail, path, min(tail, _MAX_LINES))
-            return _one_block(logs.plain(block) if plain else block, headers)
+            return _one_block(await asyncio.to_thread(logs.plain, block) if plain else block, headers)
         if plain:
             return Stream(_plain(file_blocks(path, 0, size)), media_type=TEXT, headers={LOG_SIZE: str(size)})
         return _part_of_file(request, path, size, TEXT, headers)
 
     @get("/files", summary="Files of a Job")
-    async def get_files(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> list[Artifact]:
+    async def get_files(
+        self, request: Call, services: TheServices, user: TheUser, job_id: PathText
+    ) -> Response[list[Artifact]]:
         """The files in the job's folder, by path."""
         folder = services.jobs.folder(self._job(request, services, user, job_id))
-        return await asyncio.to_thread(list_artifacts, folder)
+        return await read(services, user.id, list_artifacts, folder)
 
     @get("/files/{path:path}", summary="One file of a Job", opt={"headers": ("Range",), "content": "*/*"})
     async def get_file(
@@ -128,9 +131,9 @@ async def _plain(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Render a log's blocks as a terminal would, line by line."""
     reader = logs.Plain()
     async for block in blocks:
-        if shown := reader.feed(block):
+        if shown := await asyncio.to_thread(reader.feed, block):
             yield shown
-    yield reader.finish()
+    yield await asyncio.to_thread(reader.finish)
 
 
 async def _followed(

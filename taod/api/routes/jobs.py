@@ -12,7 +12,7 @@ from taod.api import query
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.openapi.openapi_responses import BAD_REQUEST, CONFLICT, WARNING_HEADER
 from taod.api.request_parsing import SPEC_BYTES, read_body, read_json, shown, to_struct
-from taod.api.responses import listed, warned
+from taod.api.responses import read, warned
 from taod.errors import BadRequest
 from taod.types.common import DATASET, MODEL, JobSort, OwnerKind
 from taod.types.job import Job, JobDetail, JobPatch, JobRun, JobView
@@ -31,7 +31,8 @@ class OwnedJobsController(Controller):
     ) -> Response[list[Job]]:
         """The owner's jobs; of another user's public model they come without their messages."""
         sort = query.choice(request, "sort", JobSort) or JobSort.DATE_DESCENDING
-        return listed(services.jobs.of_owner(user.id, self.kind, owner_id, sort, query.page(request)))
+        page = query.page(request)
+        return await read(services, user.id, services.jobs.of_owner, user.id, self.kind, owner_id, sort, page)
 
     @post(
         summary="Run Jobs",
@@ -48,10 +49,11 @@ class OwnedJobsController(Controller):
         """Create one job for each action, all or none; the actions of an entry form a chain."""
         runs = to_runs(await read_json(request))
         if query.flag(request, "dry_run"):
-            plan: Any = await services.dry_run.plan(user.id, self.kind, owner_id, runs)
-            return Response(plan, status_code=200)
+            plan = await read(services, user.id, services.dry_run.plan, user.id, self.kind, owner_id, runs)
+            plan.status_code = 200
+            return plan
         warnings = await services.lineage.before(user.id, self.kind, owner_id)
-        created = services.submission.post(user.id, self.kind, owner_id, runs, warnings)
+        created = await services.submission.post(user.id, self.kind, owner_id, runs, warnings)
         return Response(created, status_code=201, headers=warned(services.jobs.warnings(created)))
 
     @get("/{job_id:str}", summary="Retrieve Job")
@@ -113,7 +115,8 @@ class AllJobsController(Controller):
     async def list_all(self, request: Call, services: TheServices, user: TheUser) -> Response[list[JobView]]:
         """Jobs over all of the user's models and datasets; results come without kpi, graphical and categorical."""
         sort = query.choice(request, "sort", JobSort) or JobSort.DATE_DESCENDING
-        return listed(services.jobs.page(_filter(request, user), sort, query.page(request)))
+        wanted, page = _filter(request, user), query.page(request)
+        return await read(services, user.id, services.jobs.page, wanted, sort, page)
 
     @get(
         "/counts",
@@ -125,16 +128,16 @@ class AllJobsController(Controller):
         return services.jobs.counts(_filter(request, user))
 
     @get("/{job_id:str}", summary="Everything about a Job")
-    async def detail(self, services: TheServices, user: TheUser, job_id: PathText) -> JobDetail:
+    async def detail(self, services: TheServices, user: TheUser, job_id: PathText) -> Response[JobDetail]:
         """One job: result, history, specification, process, warnings, children."""
-        return services.jobs.detail(services.jobs.record(user.id, job_id))
+        return await read(services, user.id, services.jobs.detail, services.jobs.record(user.id, job_id))
 
     @patch("/{job_id:str}", summary="Change a Job that has not started", opt={"body": JobPatch}, responses=CONFLICT)
     async def change(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> JobView:
         """Change priority or specification of a job that has not started, or hold and release it."""
         services.jobs.record(user.id, job_id)
         body = await read_body(request, JobPatch, answer=JobView, limit=SPEC_BYTES)
-        return services.jobs.patch(services.jobs.record(user.id, job_id), body).view()
+        return (await services.jobs.patch(services.jobs.record(user.id, job_id), body)).view()
 
     @delete("/{job_id:str}", summary="Delete a Job", status_code=200, responses=BAD_REQUEST | CONFLICT)
     async def remove(self, services: TheServices, user: TheUser, job_id: PathText) -> JobView:

@@ -7,7 +7,7 @@ from litestar import Controller, Response, get, patch
 from taod.api import query
 from taod.api.dependencies import Call, TheServices, TheUser
 from taod.api.request_parsing import read_body
-from taod.api.responses import listed
+from taod.api.responses import read
 from taod.types.job import JobView
 from taod.types.queue import QueuePatch, QueueState
 
@@ -29,4 +29,4 @@ class QueueController(Controller):
 
     @get("/user/{user_id:str}/queue", summary="Queued Jobs in the order of service", opt={"query": ("skip", "size")})
     async def list_queue(self, request: Call, services: TheServices, user: TheUser) -> Response[list[JobView]]:
-        return listed(services.queue.in_order(user.id, query.page(request)))
+        return await read(services, user.id, services.queue.in_order, user.id, query.page(request))

@@ -7,6 +7,7 @@ from litestar import Controller, Response, delete, get, post
 from taod.api import query
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.request_parsing import read_body
+from taod.api.responses import read
 from taod.errors import NotFound
 from taod.types.dataset import DatasetCheck, DatasetReport, DatasetSample
 
@@ -18,9 +19,9 @@ class ReviewController(Controller):
     tags = ("DATASET",)
 
     @get("/report", summary="Report of the Dataset's full check")
-    async def get_report(self, services: TheServices, user: TheUser, dataset_id: PathText) -> DatasetReport:
+    async def get_report(self, services: TheServices, user: TheUser, dataset_id: PathText) -> Response[DatasetReport]:
         """Counts, and the first problems by file and line; during the check, its progress."""
-        return services.checks.report(user.id, dataset_id)
+        return await read(services, user.id, services.checks.report, user.id, dataset_id)
 
     @post("/check", summary="Check the Dataset's files", opt={"body": DatasetCheck})
     async def begin_check(

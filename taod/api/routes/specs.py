@@ -9,7 +9,7 @@ from litestar import Controller, Response, get, post, put
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.openapi.openapi_responses import WARNING_HEADER
 from taod.api.request_parsing import SPEC_BYTES, read_bytes, read_object
-from taod.api.responses import warned
+from taod.api.responses import read, warned
 from taod.errors import BadRequest
 from taod.services import Services
 from taod.services.jobs.spec_service import Saved
@@ -28,14 +28,18 @@ class SpecsController(Controller):
     kind: ClassVar[OwnerKind]
 
     @get("/schema", summary="Retrieve Specs schema")
-    async def get_schema(self, services: TheServices, user: TheUser, owner_id: PathText, action: PathText) -> Document:
+    async def get_schema(
+        self, services: TheServices, user: TheUser, owner_id: PathText, action: PathText
+    ) -> Response[Document]:
         """JSON Schema of the action's parameters; its `default` is a complete, valid specification."""
-        return services.specs.schema(user.id, self.kind, owner_id, action)
+        return await read(services, user.id, services.specs.schema, user.id, self.kind, owner_id, action)
 
     @get(summary="Retrieve Specs")
-    async def get_specs(self, services: TheServices, user: TheUser, owner_id: PathText, action: PathText) -> Document:
+    async def get_specs(
+        self, services: TheServices, user: TheUser, owner_id: PathText, action: PathText
+    ) -> Response[Document]:
         """The saved specification; 404 if none is saved."""
-        return services.specs.get(user.id, self.kind, owner_id, action)
+        return await read(services, user.id, services.specs.get, user.id, self.kind, owner_id, action)
 
     @post(summary="Save Specs", opt={"body": Document, "formats": FORMATS}, response_headers=WARNING_HEADER)
     async def post_specs(

@@ -37,6 +37,6 @@ class SweepController(Controller):
     async def get_sweep_csv(
         self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText
     ) -> Response[str]:
-        text = services.sweeps.table(services.jobs.owned(user.id, MODEL, owner_id, job_id))
+        text = await services.sweeps.table(services.jobs.owned(user.id, MODEL, owner_id, job_id))
         headers = {"Content-Disposition": f'attachment; filename="sweep-{job_id[:8]}.csv"'}
         return Response(text, media_type="text/csv; charset=utf-8", headers=headers)

@@ -8,6 +8,7 @@ from litestar.openapi.datastructures import ResponseSpec
 import taod
 from taod.api import query
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
+from taod.api.responses import read
 from taod.services.networks import ParameterFilter
 from taod.types.common import Health, Login
 from taod.types.device import Device
@@ -58,21 +59,25 @@ class SystemController(Controller):
         return services.users.login(key)
 
     @get("/networks", summary="Networks and dataset types", opt={"query": ("release",)})
-    async def networks(self, request: Call, services: TheServices) -> list[NetworkInfo]:
+    async def networks(self, request: Call, services: TheServices) -> Response[list[NetworkInfo]]:
         """The catalogue: actions, formats, and the runners that can run each action here."""
-        return services.networks.all(query.text(request, "release"))
+        user: TheUser = request.scope["user"]
+        return await read(services, user.id, services.networks.all, query.text(request, "release"))
 
     @get("/networks/{name:str}", summary="One network or dataset type", opt={"query": ("release",)})
-    async def network(self, request: Call, services: TheServices, name: PathText) -> NetworkInfo:
+    async def network(self, request: Call, services: TheServices, name: PathText) -> Response[NetworkInfo]:
         """One entry of the catalogue: actions, formats, and the runners that can run each action here."""
-        return services.networks.get(name, query.text(request, "release"))
+        user: TheUser = request.scope["user"]
+        return await read(services, user.id, services.networks.get, name, query.text(request, "release"))
 
     @get(
         "/networks/{name:str}/parameters",
         summary="Parameters of a network's specifications",
         opt={"query": ("action", "popular", "required", "automl", "hidden", "text", "release")},
     )
-    async def network_parameters(self, request: Call, services: TheServices, name: PathText) -> list[ParameterInfo]:
+    async def network_parameters(
+        self, request: Call, services: TheServices, name: PathText
+    ) -> Response[list[ParameterInfo]]:
         """Parameters of the network's specifications with type, default, limits and rules; filters narrow."""
         wanted = ParameterFilter(
             action=query.text(request, "action"),
@@ -83,7 +88,8 @@ class SystemController(Controller):
             text=query.text(request, "text"),
             release=query.text(request, "release"),
         )
-        return services.networks.parameters(name, wanted)
+        user: TheUser = request.scope["user"]
+        return await read(services, user.id, services.networks.parameters, name, wanted)
 
     @get("/devices", summary="Devices, their leases and load")
     async def devices(self, request: Call, services: TheServices) -> list[Device]:

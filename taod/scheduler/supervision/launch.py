@@ -219,7 +219,7 @@ def identity_of(run: RunRecord) -> RunIdentity | None:
 
 
 async def _prepare(context: SchedulerContext, job: JobRecord) -> tuple[Runner, RunRequest, Launch]:
-    resolved = context.planner.resolve(job)
+    resolved = await context.planner.resolve(job)
     runner = resolved.runner
     set_incomplete_aside(context, job)
     command = await context.planner.prepare(resolved)

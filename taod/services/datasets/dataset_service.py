@@ -93,18 +93,17 @@ class Datasets:
         self._publisher.dataset(user_id, record.id, "created")
         return self._view([record])[0]
 
-    def update(self, user_id: str, dataset_id: str, body: DatasetPut | DatasetPatch) -> Dataset:
+    def update(self, user_id: str, dataset_id: str, body: DatasetPut | DatasetPatch) -> None:
         """Set the given fields (PUT: all writable fields). Raises BadRequest for a change of type or format."""
         record = self._records.get(user_id, dataset_id)
         fields = set_fields(body)
         take_immutable(fields, record, "type", "format")
         if fields:
             with self._store.durable():
-                record = self._store.datasets.update(record.id, **fields)
+                self._store.datasets.update(record.id, **fields)
         self._publisher.dataset(user_id, record.id, "updated")
-        return self._view([record])[0]
 
-    async def delete(self, user_id: str, dataset_id: str) -> Dataset:
+    async def delete(self, user_id: str, dataset_id: str) -> None:
         """Cancel the dataset's own jobs, then delete it with its files; a linked folder is kept.
 
         Raises BadRequest if a model uses it, Conflict if a run reads it or it is being uploaded.
@@ -113,11 +112,10 @@ class Datasets:
         self._check_unused(record)
         self._check_not_read(record, but_own=True)
         with self._claim(record.id):
-            answer = self._view([record])[0]
             await self._scheduler.cancel_owner(DATASET, record.id)
             self._check_unused(record)
             self._check_not_read(record, but_own=True)
-            jobs = [job.id for job in answer.jobs]
+            jobs = self._store.jobs.ids_of(DATASET, record.id)
             with self._store.durable():
                 self._store.datasets.delete(record.id)
             self._publisher.dataset(user_id, record.id, "deleted")
@@ -125,7 +123,6 @@ class Datasets:
             for job_id in jobs:
                 await asyncio.to_thread(remove_folder, self._root.job(job_id).path)
             await self._intake.forget(record.id)
-        return answer
 
     def summary(self, user_id: str, dataset_id: str) -> DatasetSummary:
         """The summary of its files, the progress of its upload, its warnings and its origin."""

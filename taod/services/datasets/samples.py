@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from store.records import DatasetRecord
 from taod.datasets.formats.types import Item
 from taod.datasets.validation import samples
 from taod.errors import NotFound
 from taod.paths import Root
 from taod.services.datasets.dataset_records import DatasetRecords
+from taod.services.snapshots import Snapshots
 from taod.types.dataset import DatasetSample
 
 
 class Samples:
     """Lists samples and creates their thumbnails."""
 
-    def __init__(self, root: Root, records: DatasetRecords) -> None:
+    def __init__(self, root: Root, records: DatasetRecords, snapshots: Snapshots) -> None:
         self._root = root
         self._records = records
-        self._choosing = asyncio.Lock()
-        """Samples of one dataset at a time: choosing them reads the whole dataset."""
+        self._snapshots = snapshots
 
     async def page(self, user_id: str, dataset_id: str) -> list[DatasetSample]:
         """Some images of a dataset; empty if it has no files. Raises NotFound."""
@@ -34,20 +32,16 @@ class Samples:
             raise NotFound(f"there is no sample {number} of dataset {record.name!r}; GET …/samples lists them")
         mark = None if record.summary is None else record.summary.fingerprint
         review = self._root.review(record.id)
-        return await asyncio.to_thread(
-            samples.thumbnail, self._records.folder(record), items[number], review, mark, boxes=boxes
+        return await self._snapshots.run(
+            user_id, samples.thumbnail, self._records.folder(record), items[number], review, mark, boxes=boxes
         )
 
     async def _items(self, record: DatasetRecord) -> list[Item]:
         if not record.has_data:
             return []
         mark = None if record.summary is None else record.summary.fingerprint
-        async with self._choosing:
-            return await asyncio.to_thread(
-                samples.choose,
-                self._records.folder(record),
-                record.type,
-                record.format,
-                self._root.review(record.id),
-                mark,
-            )
+        folder, review = self._records.folder(record), self._root.review(record.id)
+        # Choosing them reads the whole dataset.
+        return await self._snapshots.run(
+            record.user_id, samples.choose, folder, record.type, record.format, review, mark
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import msgspec
 
 from runners.protocol import Command, OffHostRunner
 from store import Store
-from store.records import DatasetRecord, JobFilter, JobRecord, ModelRecord, NewJob, PendingJob
+from store.records import DatasetRecord, JobFilter, JobRecord, ModelRecord, NewJob, PendingJob, SpecifiedJob
 from taod import atomic_file, masking
 from taod.automl import fidelity
 from taod.catalogue import Catalogue
@@ -21,7 +20,6 @@ from taod.catalogue.commands.inputs import Assembled, DatasetFacts, JobFacts, Pa
 from taod.catalogue.network import get_network
 from taod.datasets.linked_view import refresh
 from taod.datasets.validation import extensions
-from taod.documents import is_long
 from taod.errors import BadRequest
 from taod.paths import Root
 from taod.scheduler.resolved_job import ResolvedJob
@@ -29,6 +27,7 @@ from taod.services.datasets.dataset_records import Uploads
 from taod.services.datasets.lineage import ROLES, Lineage, datasets_read
 from taod.services.jobs.requirements import Machine, devices_wanted
 from taod.services.jobs.resolution import Resolver
+from taod.services.snapshots import Snapshots
 from taod.telemetry import metric
 from taod.types.common import JobSort
 from taod.types.dataset import DatasetSummary
@@ -36,6 +35,8 @@ from taod.types.reason import Reason, ReasonCode
 from taod.types.state import ACTIVE, State
 
 _CPU = "cpu:"
+_STARTS = "starts of jobs"
+"""The lane of snapshots for jobs that start."""
 _WEIGHTS_ACTIONS = frozenset(
     {"train", "distill", "quantize", "prune", "retrain", "export", "gen_trt_engine", "trtexec"}
 )
@@ -53,6 +54,7 @@ class CommandBuilder:
         resolver: Resolver,
         uploads: Uploads,
         lineage: Lineage,
+        snapshots: Snapshots,
         checkpoint: str = "latest",
     ) -> None:
         """`checkpoint`: the checkpoint of a training that its child jobs read, `latest` or `best`."""
@@ -62,10 +64,17 @@ class CommandBuilder:
         self._resolver = resolver
         self._uploads = uploads
         self._lineage = lineage
+        self._snapshots = snapshots
         self._best = checkpoint == "best"
 
-    def resolve(self, job: JobRecord) -> ResolvedJob:
-        """The job with its runner and its merged specification. Raises BadRequest if its model was deleted."""
+    async def resolve(self, job: JobRecord) -> ResolvedJob:
+        """The job with its runner and its merged specification. Raises BadRequest if it or its model was deleted."""
+        return await self._snapshots.run(_STARTS, self._resolved, job.id)
+
+    def _resolved(self, job_id: str) -> ResolvedJob:
+        job = self._store.jobs.specified(job_id)
+        if job is None:
+            raise BadRequest(f"job {job_id} was deleted")
         return self._resolver.resolve(job)
 
     def unready(self, job: JobRecord | NewJob | PendingJob) -> Reason | None:
@@ -92,12 +101,18 @@ class CommandBuilder:
         Raises BadRequest for missing weights of the parent, missing data, or a value that the entry point of the tool
         would pass to a shell unquoted.
         """
+        command = await self._snapshots.run(_STARTS, self._prepared, resolved)
+        self._lineage.begin(resolved.job.id, resolved.job.warnings, resolved.datasets)
+        return command
+
+    def _prepared(self, resolved: ResolvedJob) -> Command:
+        """As `prepare`, without the record of the data that is read."""
         job = resolved.job
         folder = self._root.job(job.id)
         folder.results.mkdir(parents=True, exist_ok=True)
         self._check_parent(resolved)
         facts = self.job_facts(resolved, self.gpus(resolved))
-        assembled = await _assembled(facts)
+        assembled = assemble(facts)
         # Not durable: after a power cut the job is prepared again; an fsync costs as much as a fork.
         if assembled.spec_path is not None and assembled.spec_text is not None:
             atomic_file.write(assembled.spec_path, assembled.spec_text.encode(), durable=False, mode=0o600)
@@ -110,7 +125,6 @@ class CommandBuilder:
         atomic_file.write(folder.command, _masked_json(assembled), durable=False)
         if assembled.status_folder is not None:
             _make_folder(assembled.status_folder)
-        self._lineage.begin(job.id, job.warnings, resolved.datasets)
         command = command_of(assembled, job, [facts.key] if facts.key else [], facts.gpus)
         for line in [command.argv, *command.then] if resolved.may_use_shell else []:
             if fault := shell_safety.fault(line, str(self._root.path)):
@@ -156,7 +170,7 @@ class CommandBuilder:
         yield from (dataset.path or "" for _, dataset in resolved.datasets)
         yield from _texts(job.spec)
 
-    async def preview(self, resolved: ResolvedJob, gpus: int) -> tuple[Assembled, list[str]]:
+    def preview(self, resolved: ResolvedJob, gpus: int) -> tuple[Assembled, list[str]]:
         """Assemble the job without writing anything, its key masked. Also returns the fields that its parent will fill.
 
         Raises BadRequest for missing data or weights.
@@ -164,7 +178,7 @@ class CommandBuilder:
         facts = self.job_facts(resolved, gpus)
         if facts.key:
             facts = msgspec.structs.replace(facts, key=masking.MASK)
-        return await _assembled(facts), pending_fields(facts)
+        return assemble(facts), pending_fields(facts)
 
     def job_facts(self, resolved: ResolvedJob, gpus: int) -> JobFacts:
         """The facts that the catalogue assembles a command from. Raises BadRequest for missing data or weights."""
@@ -218,7 +232,7 @@ class CommandBuilder:
                 "run it again, or name another one"
             )
 
-    def _parent_facts(self, ancestors: Sequence[JobRecord | NewJob]) -> ParentFacts | None:
+    def _parent_facts(self, ancestors: Sequence[SpecifiedJob | NewJob]) -> ParentFacts | None:
         facts: ParentFacts | None = None
         for job in reversed(ancestors):
             facts = ParentFacts(
@@ -289,11 +303,6 @@ class CommandBuilder:
             lowest_class_id=summary.lowest_class_id,
             extensions=summary.extensions or extensions.listed(root, dataset.type),
         )
-
-
-async def _assembled(facts: JobFacts) -> Assembled:
-    """As `assemble`, which takes half a second for the longest specification: those in a thread."""
-    return await asyncio.to_thread(assemble, facts) if is_long(facts.spec) else assemble(facts)
 
 
 def command_of(assembled: Assembled, job: JobRecord | NewJob, secrets: list[str], gpus: int = 0) -> Command:

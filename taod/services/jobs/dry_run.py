@@ -21,6 +21,9 @@ from taod.types.job import JobRun
 from taod.types.plan import PlannedJob
 from taod.types.reason_text import data_text
 
+MOST_TEXT = 16 << 20
+"""Characters of all specifications in one answer."""
+
 
 class DryRun:
     """Plans requests with the code that creates and prepares jobs, and stores nothing."""
@@ -31,18 +34,23 @@ class DryRun:
         self._submission = submission
         self._commands = commands
 
-    async def plan(self, user_id: str, kind: OwnerKind, owner_id: str, runs: Sequence[JobRun]) -> list[PlannedJob]:
-        """One entry per action, in order. Raises BadRequest if POST of the same request would."""
+    def plan(self, user_id: str, kind: OwnerKind, owner_id: str, runs: Sequence[JobRun]) -> list[PlannedJob]:
+        """One entry per action, in order; for `Snapshots.run`. Raises BadRequest if POST of the same request would."""
         ids = (f"dry-run-{number}" for number in itertools.count(1))
         jobs = self._submission.resolve(user_id, kind, owner_id, runs, lambda: next(ids), for_plan=True)
         self._submission.check_command_lines(jobs)
-        return [await self._planned(resolved) for resolved in jobs]
+        planned: list[PlannedJob] = []
+        for resolved in jobs:
+            planned.append(self._planned(resolved))
+            if sum(len(each.spec_text or "") for each in planned) > MOST_TEXT:
+                raise BadRequest(f"actions: the specifications of {len(jobs)} are too long; plan fewer at once")
+        return planned
 
-    async def _planned(self, resolved: ResolvedJob) -> PlannedJob:
+    def _planned(self, resolved: ResolvedJob) -> PlannedJob:
         job = resolved.job
         grants = self._grants(job)
         gpus = self._commands.gpus(resolved) if job.site else sum(grant.kind == DeviceKind.GPU for grant in grants)
-        assembled, pending = await self._commands.preview(resolved, gpus)
+        assembled, pending = self._commands.preview(resolved, gpus)
         name, launch = self._launch(resolved, assembled, grants, gpus)
         has_spec = assembled.spec_path is not None and assembled.spec_text is not None
         unready = self._commands.unready(job)

@@ -109,13 +109,13 @@ class Jobs:
 
     def detail(self, job: JobRecord) -> JobDetail:
         """Everything about one job."""
-        view = job.view(self._store.jobs.result(job.id))
+        view, specified = job.view(self._store.jobs.result(job.id)), self._store.jobs.specified(job.id)
         if job.state is State.QUEUED:
             view.position = self._positions().get(job.id)
         return JobDetail(
             job=view,
             history=[entry.view() for entry in self._store.jobs.history(job.id)],
-            spec=job.spec,
+            spec=specified.spec if specified is not None else None,
             process=self._process(job),
             warnings=job.warnings,
             folder=str(self.folder(job).path),
@@ -161,9 +161,9 @@ class Jobs:
         """Resume a job from its last checkpoint, under the same id. Raises BadRequest if its state forbids it."""
         return self._scheduler.resume(job.id)
 
-    def patch(self, job: JobRecord, body: JobPatch) -> JobRecord:
-        """Change a job that has not started. Raises BadRequest, InvalidSpec."""
-        return self._update.patch(job, body)
+    async def patch(self, job: JobRecord, body: JobPatch) -> JobRecord:
+        """Change a job that has not started. Raises BadRequest, InvalidSpec, NotFound."""
+        return await self._update.patch(job, body)
 
     async def delete(self, job: JobRecord) -> None:
         """Delete the record and the files. Raises BadRequest if the job, a child or a trial has not ended."""

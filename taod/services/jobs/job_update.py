@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from store import Store
-from store.records import JobRecord
-from taod.errors import BadRequest
+from store.records import JobRecord, SpecifiedJob
+from taod.errors import BadRequest, NotFound
 from taod.ids import is_id
 from taod.scheduler.policy.wait_reasons import short
 from taod.scheduler.resolved_job import ResolvedJob
@@ -18,6 +18,7 @@ from taod.services.jobs.preflight_facts import Preflight
 from taod.services.jobs.requirements import devices_wanted
 from taod.services.jobs.resolution import Resolver
 from taod.services.jobs.spec_service import Specs
+from taod.services.snapshots import Snapshots
 from taod.telemetry.publisher import Publisher
 from taod.types.job import JobKind, JobPatch
 from taod.types.job_requests import RULES, JobRequest, accepts
@@ -53,6 +54,7 @@ class JobUpdate:
         resolver: Resolver,
         preflight: Preflight,
         publisher: Publisher,
+        snapshots: Snapshots,
     ) -> None:
         self._store = store
         self._scheduler = scheduler
@@ -61,12 +63,24 @@ class JobUpdate:
         self._resolver = resolver
         self._preflight = preflight
         self._publisher = publisher
+        self._snapshots = snapshots
 
-    def patch(self, job: JobRecord, body: JobPatch) -> JobRecord:
-        """Update the job and wake the scheduler. Raises BadRequest, InvalidSpec."""
-        if not accepts(JobRequest.EDIT, job.action, job.state):
-            raise BadRequest(f"job {job.id} is {job.state}: {RULES[JobRequest.EDIT].condition}; post a new one instead")
-        fields, notes = self._fields(job, body)
+    async def patch(self, job: JobRecord, body: JobPatch) -> JobRecord:
+        """Update the job and wake the scheduler. Raises BadRequest, InvalidSpec; NotFound once it is deleted."""
+        while True:
+            if not accepts(JobRequest.EDIT, job.action, job.state):
+                condition = RULES[JobRequest.EDIT].condition
+                raise BadRequest(f"job {job.id} is {job.state}: {condition}; post a new one instead")
+            if body.spec is msgspec.UNSET and body.devices_wanted is msgspec.UNSET:
+                fields, notes = self._fields(job, body)
+                break
+            fields, notes = await self._snapshots.run(job.user_id, self._fields, job, body)
+            now = self._store.jobs.get(job.id)
+            if now is None:
+                raise NotFound(f"job {job.id} was deleted meanwhile")
+            if now == job:
+                break
+            job = now  # It was changed meanwhile.
         with self._store.durable():
             if fields:
                 job = self._store.jobs.update(job.id, **fields)
@@ -100,9 +114,10 @@ class JobUpdate:
             raise BadRequest(f"{name}: a sweep keeps the specification of its post; cancel it and post another one")
         resolved = None
         if body.spec is not msgspec.UNSET:
-            if job.spec is None:
+            specified = self._specified(job)
+            if specified.spec is None:
                 raise BadRequest(f"spec: action {job.action!r} of {job.network} takes no spec; leave it out")
-            resolved, warnings = self._with_spec(job, body.spec)
+            resolved, warnings = self._with_spec(specified, body.spec)
             fields |= {
                 "spec": resolved.job.spec,
                 "warnings": warnings,
@@ -110,13 +125,19 @@ class JobUpdate:
             }
             notes.append({"field": "spec"})
         if body.devices_wanted is not msgspec.UNSET:
-            spec = (resolved or self._resolver.resolve(job)).spec
+            spec = (resolved or self._resolver.resolve(self._specified(job))).spec
             fields["devices_wanted"] = self._checked_devices(job.action, spec, body.devices_wanted)
         if fields.get("devices_wanted", job.devices_wanted) != job.devices_wanted:
             notes.append({"field": "devices", "before": job.devices_wanted, "after": fields["devices_wanted"]})
         return fields, notes
 
-    def _with_spec(self, job: JobRecord, document: dict[str, Any]) -> tuple[ResolvedJob, list[Warning]]:
+    def _specified(self, job: JobRecord) -> SpecifiedJob:
+        found = self._store.jobs.specified(job.id)
+        if found is None:
+            raise NotFound(f"job {job.id} was deleted meanwhile")
+        return found
+
+    def _with_spec(self, job: SpecifiedJob, document: dict[str, Any]) -> tuple[ResolvedJob, list[Warning]]:
         """The job with a new specification, validated as in a POST, and its new warnings."""
         owner = self._owners.find(job.user_id, job.owner_kind, job.owner_id)
         saved = self._specs.check_for_job(owner, job.action, document)

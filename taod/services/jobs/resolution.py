@@ -14,7 +14,7 @@ import msgspec
 from runners.protocol import OffHostRunner, Runner, place_of
 from runners.registry import Choice, RunnerRegistry
 from store import Store
-from store.records import JobRecord, ModelRecord, NewJob, SweepRecord
+from store.records import ModelRecord, NewJob, SpecifiedJob, SweepRecord
 from taod.catalogue.network import get_network
 from taod.catalogue.releases import BASE
 from taod.catalogue.schema.merge import over_default
@@ -60,7 +60,7 @@ class Resolver:
         )
         return RunChoice(merged, choice)
 
-    def choose_for(self, job: JobRecord | NewJob, spec: Spec) -> RunChoice:
+    def choose_for(self, job: SpecifiedJob | NewJob, spec: Spec) -> RunChoice:
         """Choose the runner for a job with this specification, within the queue that it waits in."""
         return self.choose(
             job.network, job.action, spec, asked_runner=job.asked_runner, site=job.site, release=job.release
@@ -68,7 +68,7 @@ class Resolver:
 
     def resolve(
         self,
-        job: JobRecord | NewJob,
+        job: SpecifiedJob | NewJob,
         chosen: RunChoice | None = None,
         planned: Mapping[str, NewJob] = MappingProxyType({}),
         sweep: SweepRecord | None = None,
@@ -120,7 +120,7 @@ class Resolver:
             )
         return choice.runner
 
-    def _model(self, job: JobRecord | NewJob) -> ModelRecord | None:
+    def _model(self, job: SpecifiedJob | NewJob) -> ModelRecord | None:
         if job.owner_kind != "model":
             return None
         model = self._store.models.get(job.user_id, job.owner_id)
@@ -128,10 +128,10 @@ class Resolver:
             raise BadRequest(f"the model of job {job.id} was deleted")
         return model
 
-    def _ancestors(self, job: JobRecord | NewJob, planned: Mapping[str, NewJob]) -> Iterator[JobRecord | NewJob]:
+    def _ancestors(self, job: SpecifiedJob | NewJob, planned: Mapping[str, NewJob]) -> Iterator[SpecifiedJob | NewJob]:
         parent_id = job.parent_id
         while parent_id is not None:
-            parent = planned[parent_id] if parent_id in planned else self._store.jobs.get(parent_id)
+            parent = planned[parent_id] if parent_id in planned else self._store.jobs.specified(parent_id)
             if parent is None:
                 return
             yield parent

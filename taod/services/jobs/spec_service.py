@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from typing import Any
 
@@ -23,6 +22,7 @@ from taod.documents import DocumentError, is_long, measure
 from taod.errors import BadRequest, InvalidSpec, NotFound
 from taod.services.jobs.job_owner import Owner, Owners
 from taod.services.parser import Parser
+from taod.services.snapshots import Snapshots
 from taod.types.common import OwnerKind
 from taod.types.warning import Warning, WarningCode
 
@@ -44,13 +44,22 @@ class Saved(msgspec.Struct, frozen=True):
 class Specs:
     """Operations on the specifications of a model's or dataset's actions."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, owners: Owners, config: SpecsConfig, parser: Parser) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        catalogue: Catalogue,
+        owners: Owners,
+        config: SpecsConfig,
+        parser: Parser,
+        snapshots: Snapshots,
+    ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._owners = owners
         self._config = config
         self._parser = parser
-        self._long = asyncio.Lock()
+        self._snapshots = snapshots
 
     def schema(self, user_id: str, kind: OwnerKind, owner_id: str, action: str) -> Document:
         """JSON Schema of the action's parameters; its `default` is a complete valid spec. Raises NotFound."""
@@ -148,14 +157,13 @@ class Specs:
             self._store.specs.save(owner.kind, owner.id, action, document)
 
     async def _examined(self, owner: Owner, action: str, document: Document) -> Saved:
-        """As `_examine`; a document that is long, or whose references may make it so, in a thread, one at a time."""
+        """As `_examine`; a document that is long, or whose references may make it so, beside the event loop."""
         if not is_long(document) and not references.has_references(document):
             return self._examine(owner, action, document)
-        async with self._long:
-            return await asyncio.to_thread(self._examine, owner, action, document)
+        return await self._snapshots.run(str(owner.user_id), self._examine, owner, action, document)
 
     def _examine(self, owner: Owner, action: str, document: Document) -> Saved:
-        """The document with its references resolved, and its warnings; does not use the store. Raises InvalidSpec."""
+        """The document with its references resolved, and its warnings. Raises InvalidSpec."""
         document = self._resolved(owner, action, document)
         return Saved(document, self._check(owner, action, document))
 

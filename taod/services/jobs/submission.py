@@ -26,6 +26,7 @@ from taod.services.jobs.preflight_facts import Preflight
 from taod.services.jobs.requirements import EVALUATIONS, check_datasets, devices_wanted
 from taod.services.jobs.resolution import Resolver
 from taod.services.jobs.spec_service import Specs
+from taod.services.snapshots import Snapshots
 from taod.telemetry.publisher import Publisher
 from taod.types.common import MODEL, OwnerKind
 from taod.types.job import JobKind, JobRun
@@ -35,6 +36,10 @@ from taod.types.state import State
 from taod.types.warning import Warning, WarningCode
 
 TRAIN = "train"
+MOST_JOBS = 100
+"""Jobs that one request may create."""
+NO_PARENT = (State.FAILED, State.CANCELLED)
+"""States of jobs that no new job can follow."""
 
 
 class Submission:
@@ -53,6 +58,7 @@ class Submission:
         commands: CommandBuilder,
         publisher: Publisher,
         preflight: Preflight,
+        snapshots: Snapshots,
         config: SchedulerConfig,
         automl: AutomlConfig,
     ) -> None:
@@ -66,10 +72,11 @@ class Submission:
         self._commands = commands
         self._publisher = publisher
         self._preflight = preflight
+        self._snapshots = snapshots
         self._config = config
         self._automl = automl
 
-    def post(
+    async def post(
         self,
         user_id: str,
         kind: OwnerKind,
@@ -82,8 +89,12 @@ class Submission:
         `data_warnings`: warnings about the jobs' data, which are added to the jobs and their histories.
         Raises BadRequest for the first fault of the request; then no job is created.
         """
-        new = self.resolve(user_id, kind, owner_id, runs)
-        self.check_command_lines(new)
+        while True:
+            owner = self._owners.writable(user_id, kind, owner_id)
+            new = await self._snapshots.run(user_id, self._checked, user_id, kind, owner_id, runs)
+            self._check_queue_limit(user_id, len(new))
+            if self._owners.writable(user_id, kind, owner_id) == owner and self._have_parents(new):
+                break  # else it was changed meanwhile
         for resolved in new:
             resolved.job.warnings = [*resolved.job.warnings, *data_warnings]
         with self._store.durable():
@@ -97,6 +108,19 @@ class Submission:
             self._publisher.job(record)
         self._scheduler.wake()
         return [record.id for record in records]
+
+    def _checked(self, user_id: str, kind: OwnerKind, owner_id: str, runs: Sequence[JobRun]) -> list[ResolvedJob]:
+        """The jobs that a request creates, with command lines that their tools can take."""
+        new = self.resolve(user_id, kind, owner_id, runs)
+        self.check_command_lines(new)
+        return new
+
+    def _have_parents(self, new: Sequence[ResolvedJob]) -> bool:
+        """Whether the earlier jobs that new ones follow can still be parents."""
+        ids = {resolved.job.id for resolved in new}
+        earlier = {parent for resolved in new if (parent := resolved.job.parent_id) is not None} - ids
+        found = self._store.jobs.named(earlier)
+        return all(job_id in found and found[job_id].state not in NO_PARENT for job_id in earlier)
 
     def resolve(
         self,
@@ -115,6 +139,8 @@ class Submission:
         owner = self._owners.writable(user_id, kind, owner_id)
         if not runs or not all(run.actions for run in runs):
             raise BadRequest('actions: name at least one, as in {"job": null, "actions": ["train"]}')
+        if (count := sum(len(run.actions) for run in runs)) > MOST_JOBS:
+            raise BadRequest(f"actions: {count} in one request, and {MOST_JOBS} are allowed; send several requests")
         jobs: list[ResolvedJob] = []
         for run in runs:
             jobs += self._chain(user_id, owner, run, make_id, for_plan)
@@ -228,7 +254,7 @@ class Submission:
         job = self._store.jobs.owned(owner.kind, owner.id, job_id.lower()) if is_id(job_id) else None
         if job is None:
             raise BadRequest(f"job {job_id!r} cannot be the parent: {owner.kind} {owner.name!r} has no such job")
-        if job.state in (State.FAILED, State.CANCELLED):
+        if job.state in NO_PARENT:
             raise BadRequest(
                 f"job {job.id} ({job.action}) cannot be the parent: it is {job.state} ({job.reason_text}); "
                 "resume it, or name another one"
@@ -242,9 +268,7 @@ class Submission:
 
     def _newest_parent(self, owner: Owner, actions: list[str]) -> list[Link]:
         """The owner's newest job of these actions that can be a parent; at most one."""
-        newest = self._store.jobs.newest(
-            owner.kind, owner.id, actions, but=(State.FAILED, State.CANCELLED), release=owner.release
-        )
+        newest = self._store.jobs.newest(owner.kind, owner.id, actions, but=NO_PARENT, release=owner.release)
         return [] if newest is None else [Link(*newest)]
 
     def _check_action(self, owner: Owner, action: str) -> None:

@@ -12,6 +12,7 @@ from taod.catalogue.schema.release_moves import convert
 from taod.errors import BadRequest, Conflict, NotFound
 from taod.paths import Root
 from taod.services.models.model_service import Models, known_release
+from taod.services.snapshots import Snapshots
 from taod.telemetry.publisher import Publisher
 from taod.types.common import MODEL
 from taod.types.release_change import ActionChange, ReleaseChange, ReleaseMove
@@ -22,12 +23,22 @@ _WITH_CHECKPOINTS = ("train", "distill", "retrain", "prune", "quantize")
 class ModelReleases:
     """Previews and moves between releases."""
 
-    def __init__(self, *, store: Store, root: Root, catalogue: Catalogue, models: Models, publisher: Publisher) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        root: Root,
+        catalogue: Catalogue,
+        models: Models,
+        publisher: Publisher,
+        snapshots: Snapshots,
+    ) -> None:
         self._store = store
         self._root = root
         self._catalogue = catalogue
         self._models = models
         self._publisher = publisher
+        self._snapshots = snapshots
 
     def preview(self, user_id: str, model_id: str, release: str) -> ReleaseChange:
         """The changes of a move, without storing them. Raises NotFound; BadRequest naming the nearest release."""
@@ -36,7 +47,7 @@ class ModelReleases:
             raise NotFound(f"specs of model {record.name!r} are its owner's alone; create a model of your own")
         return self._change(record, release)
 
-    def move(self, user_id: str, model_id: str, body: ReleaseMove) -> ReleaseChange:
+    async def move(self, user_id: str, model_id: str, body: ReleaseMove) -> ReleaseChange:
         """Move the model and convert its saved specifications.
 
         Raises NotFound; BadRequest if it is read-only, or for an unknown release, naming the nearest; Conflict if a
@@ -45,7 +56,11 @@ class ModelReleases:
         record = self._models.owned_record(user_id, model_id)
         if record.read_only:
             raise BadRequest(f"model {record.name!r} is read-only; set read_only to false first")
-        change = self._change(record, body.release)
+        saved_before = self._store.specs.encoded(MODEL, record.id)
+        change = await self._snapshots.run(user_id, self._change, record, body.release)
+        as_before = self._store.specs.encoded(MODEL, record.id) == saved_before
+        if not as_before or self._models.owned_record(user_id, model_id) != record:
+            raise Conflict(f"model {record.name!r} was changed meanwhile; repeat the request")
         if change.to == change.release:
             return change
         jobs, _ = self._store.jobs.list(JobFilter(owner_kind=MODEL, owner_id=record.id))

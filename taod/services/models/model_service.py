@@ -106,7 +106,7 @@ class Models:
         self._publisher.model(user_id, record.id, "created")
         return self._view(user_id, [record])[0]
 
-    def update(self, user_id: str, model_id: str, body: ModelCreate | ModelPatch) -> Model:
+    def update(self, user_id: str, model_id: str, body: ModelCreate | ModelPatch) -> None:
         """Set the given fields (PUT: all writable fields). Raises BadRequest naming the invalid field.
 
         A read-only model accepts only updates that set `read_only` to false.
@@ -123,12 +123,11 @@ class Models:
         self._check(user_id, self._network(record.network_arch, record.release), fields)
         if fields:
             with self._store.durable():
-                record = self._store.models.update(record.id, **fields)
+                self._store.models.update(record.id, **fields)
         self._publisher.model(user_id, record.id, "updated")
         self._scheduler.wake()  # Jobs that waited for the old datasets may start with the new ones.
-        return self._view(user_id, [record])[0]
 
-    async def delete(self, user_id: str, model_id: str) -> Model:
+    async def delete(self, user_id: str, model_id: str) -> None:
         """Cancel the model's jobs, then delete it with their files.
 
         Raises BadRequest if it is read-only or public, or another model uses it.
@@ -141,7 +140,6 @@ class Models:
         if users:
             names = ", ".join(f"{name!r} ({user})" for user, name in users)
             raise BadRequest(f"model {record.name!r} is used as ptm by the models {names}; remove it from them first")
-        answer = self._view(user_id, [record])[0]
         await self._scheduler.cancel_owner(MODEL, record.id)
         jobs = self._store.jobs.ids_of(MODEL, record.id)
         with self._store.durable():
@@ -149,7 +147,6 @@ class Models:
         self._publisher.model(user_id, record.id, "deleted")
         for job_id in jobs:
             await asyncio.to_thread(remove_folder, self._root.job(job_id).path)
-        return answer
 
     def _release(self, name: str) -> str:
         """The default release of a new model: that of the tools that would train it here.

@@ -18,6 +18,7 @@ from taod.automl.schedule import best, epochs_trained, score
 from taod.automl.sweep_result import planned
 from taod.errors import NotFound
 from taod.scheduler.scheduler import Scheduler
+from taod.services.snapshots import Snapshots
 from taod.types.reason_text import text
 from taod.types.sweep import Importance, SweepView, TrialView
 
@@ -31,8 +32,9 @@ MIN_TRIALS = 4
 class Sweeps:
     """Operations on sweeps."""
 
-    def __init__(self, store: Store, proposer: Proposer, scheduler: Scheduler) -> None:
+    def __init__(self, store: Store, proposer: Proposer, scheduler: Scheduler, snapshots: Snapshots) -> None:
         self._store = store
+        self._snapshots = snapshots
         self._scheduler = scheduler
         self._proposer = proposer
         self._importances: dict[tuple[str, int], list[Importance]] = {}
@@ -41,10 +43,16 @@ class Sweeps:
 
     async def view(self, job: JobRecord) -> SweepView:
         """The sweep of a job. Raises NotFound if the job is not a sweep."""
+        view, sweep, known = await self._snapshots.run(job.user_id, self._view, job)
+        view.importances = await self._importance(sweep, known, wait=job.state.ended)
+        return view
+
+    def _view(self, job: JobRecord) -> tuple[SweepView, SweepRecord, list[TrialRecord]]:
+        """The sweep of a job without its importances, and its records."""
         sweep, known = self._found(job)
         settings = sweep.settings
         first = best(known, settings)
-        return SweepView(
+        view = SweepView(
             job_id=job.id,
             state=job.state,
             reason=job.reason_text,
@@ -59,12 +67,13 @@ class Sweeps:
             planned=planned(settings),
             space=sweep.space,
             notes=sweep.notes,
-            importances=await self._importance(sweep, known, wait=job.state.ended),
+            importances=[],
             epochs_trained=epochs_trained(known),
             started_at=sweep.began_at,
             ended_at=job.ended_at,
             max_parallel=settings.max_parallel,
         )
+        return view, sweep, known
 
     async def finish(self, job: JobRecord) -> None:
         """End the sweep with the best trial so far.
@@ -74,8 +83,11 @@ class Sweeps:
         self._found(job)
         await self._scheduler.finish(job.id)
 
-    def table(self, job: JobRecord) -> str:
+    async def table(self, job: JobRecord) -> str:
         """The trials as CSV, one column per parameter. Raises NotFound if the job is not a sweep."""
+        return await self._snapshots.run(job.user_id, self._table, job)
+
+    def _table(self, job: JobRecord) -> str:
         sweep, known = self._found(job)
         paths = [each.path for each in sweep.space]
         text = io.StringIO()

@@ -203,15 +203,15 @@ async def test_a_model_is_of_the_release_of_the_tool_that_would_train_it(tools: 
         assert [models.record(user, each).release for each in (before, after, new.id)] == ["5.0", "7.3", "7.3"]
         assert new.network_arch == "rtdetr" and new.dataset_type == "object_detection"
         with pytest.raises(BadRequest, match="no runner can do dino train here"):
-            services.submission.post(user, "model", before, [JobRun(["train"])])
+            await services.submission.post(user, "model", before, [JobRun(["train"])])
         swept = models.create(user, msgspec.structs.replace(body, automl_enabled=True)).id
-        (sweep_id,) = services.submission.post(user, "model", swept, [JobRun(["train"])])
+        (sweep_id,) = await services.submission.post(user, "model", swept, [JobRun(["train"])])
         sweep = services.store.sweeps.get(sweep_id)
         assert sweep is not None and sweep.settings.metric == "val_mAP50"
         assert {each.path for each in sweep.space} <= set(get_network("dino", "7.3").table("train").automl)
-        (planned,) = await services.dry_run.plan(user, "model", after, [JobRun(["train"])])
+        (planned,) = services.dry_run.plan(user, "model", after, [JobRun(["train"])])
         assert planned.release == "7.3" and planned.argv[2] == "-e" and len(planned.argv) == 4
-        (job_id,) = services.submission.post(user, "model", after, [JobRun(["train"])])
+        (job_id,) = await services.submission.post(user, "model", after, [JobRun(["train"])])
         job = services.store.jobs.get(job_id)
         assert job is not None and job.release == "7.3" and job.view().release == "7.3"
         listed = {each.name: each for each in services.networks.all("7.3.0")}
@@ -253,7 +253,7 @@ async def test_a_sweep_of_7_3_searches_the_parameters_and_ranges_of_7_3(tools: E
                 await services.specs.post(user, "model", model.id, "train", {"automl": {path: said}})
         narrowed = {"automl": {"train.optim.lr": {"min": 1e-4, "max": 1e-3}}, "train": {"num_epochs": 2}}
         await services.specs.post(user, "model", model.id, "train", narrowed)
-        (job_id,) = services.submission.post(user, "model", model.id, [JobRun(["train"])])
+        (job_id,) = await services.submission.post(user, "model", model.id, [JobRun(["train"])])
         job, sweep = services.store.jobs.get(job_id), services.store.sweeps.get(job_id)
         assert job is not None and sweep is not None and (job.kind, job.release) == ("sweep", "7.3")
         lr = next(each for each in sweep.space if each.path == "train.optim.lr")
@@ -283,7 +283,7 @@ async def test_every_network_of_7_3_can_be_created_and_planned(name: str, tools:
             default = services.specs.schema(user, "model", model, action)["default"]
             await services.specs.post(user, "model", model, action, default)
         chain = network.actions[:1] if service else ["train", "evaluate"][: 1 + (name != "nvdinov2")]
-        planned = await services.dry_run.plan(user, "model", model, [JobRun(chain)])
+        planned = services.dry_run.plan(user, "model", model, [JobRun(chain)])
         for each in planned:
             assert (each.release, each.argv[:3]) == ("7.3", [network.program, each.action, "-e"])
             assert not [warning for warning in each.warnings if "runner" in warning.code]
