@@ -57,6 +57,10 @@ _NEED_PARENT = frozenset({"prune", "retrain", "distill", "quantize", "export", "
 _NOT_AFTER = {("ocdnet", "export"): {"prune"}, ("ocdnet", "inference"): {"prune"}}
 
 
+QUANTIZED = "is_quantized"
+"""The parameter of an action that can read a quantized model."""
+
+
 class Network:
     """A network architecture, a data service or a dataset type. Its tables are read on demand."""
 
@@ -175,6 +179,8 @@ class Network:
     def may_follow(self, action: str) -> list[str]:
         """The actions that `action` may have as its parent."""
         excluded = _NOT_AFTER.get((self.name, action), set())
+        if "quantize" in self._entry.actions and f"{action}.{QUANTIZED}" not in self.table(action).rows:
+            excluded = {*excluded, "quantize"}
         return [each for each in _PARENTS.get(action, ()) if each in self._entry.actions and each not in excluded]
 
     def needs_parent(self, action: str) -> bool:

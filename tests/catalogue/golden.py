@@ -191,12 +191,18 @@ def render(name: str, folder: Path, release: str = BASE) -> str:
     stage = Stage(folder, name, release)
     actions = stage.network.actions
     chains = [
-        (action, *after) for action, after in CHAIN if action in actions and all(before in actions for before in after)
+        (action, *after)
+        for action, after in CHAIN
+        if action in actions and all(before in actions for before in after) and _allowed(stage, action, after)
     ]
     chains += [(action,) for action in actions if action not in {one for one, _ in CHAIN}]
     parts = [f"# {name}: what each action is run with. @T/ train, @E/ evaluation, @I/ inference, @C/ calibration data."]
     parts += [_render(stage, chain) for chain in chains]
     return "\n\n".join(parts) + "\n"
+
+
+def _allowed(stage: Stage, action: str, after: tuple[str, ...]) -> bool:
+    return not after or after[0] in stage.network.may_follow(action)
 
 
 def _render(stage: Stage, chain: tuple[str, ...]) -> str:

@@ -407,15 +407,32 @@ def test_the_tf2_tools_read_a_model_in_the_order_of_its_channels(name: str, acti
 
 
 @pytest.mark.parametrize("action", ["evaluate", "inference", "export"])
-def test_an_action_on_a_quantized_model_says_so(action: str, tmp_path: Path) -> None:
+def test_an_action_on_a_quantized_model_says_so_and_how(action: str, tmp_path: Path) -> None:
     left = tmp_path / "quantize" / "results" / "quantize" / "quantized_model_modelopt.pth"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"weights")
     train = ParentFacts("rtdetr", "train", tmp_path / "train" / "results", {}, release="7.3")
-    quantize = ParentFacts("rtdetr", "quantize", tmp_path / "quantize" / "results", {}, train, release="7.3")
-    assert _after(action, quantize, tmp_path, {})[action]["is_quantized"] is True
+    how = {"layers": [{"module_name": "*", "weights": {"dtype": "int8"}}], "model_path": "of another folder"}
+    quantize = ParentFacts(
+        "rtdetr", "quantize", tmp_path / "quantize" / "results", {"quantize": how}, train, release="7.3"
+    )
+    written = _after(action, quantize, tmp_path, {})
+    assert written[action]["is_quantized"] is True
+    assert (written["quantize"]["backend"], written["quantize"]["layers"]) == ("torchao", how["layers"])
+    assert "model_path" not in written["quantize"]
     assert _after(action, quantize, tmp_path, {})[action]["checkpoint"] == str(left)
-    assert _after(action, train, tmp_path, {})[action]["is_quantized"] is False
+    written = _after(action, train, tmp_path, {})
+    assert written[action]["is_quantized"] is False and "quantize" not in written
+
+
+def test_a_quantized_model_is_no_parent_of_what_the_tool_cannot_load_it_for() -> None:
+    quantized = [name for _, name in golden.LATER if "quantize" in index("7.3")[name].actions]
+    assert len(quantized) > 10
+    for name in quantized:
+        chosen = network.get_network(name, "7.3")
+        loads = name in ("classification_pyt", "rtdetr")
+        for action in ("evaluate", "inference", "export"):
+            assert ("quantize" in chosen.may_follow(action)) == loads, (name, action)
 
 
 def _after(action: str, parent: ParentFacts, folder: Path, spec: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import msgspec
 from taod import plain_file
 from taod.catalogue.commands.inputs import JobFacts, ParentFacts
 from taod.catalogue.commands.placeholders import spec_file, trained_ancestor
-from taod.catalogue.network import Network
+from taod.catalogue.network import QUANTIZED, Network
 from taod.catalogue.schema import classwise, merge
 from taod.catalogue.schema.tables import Node
 from taod.documents import read_yaml
@@ -91,14 +91,21 @@ def _teach(network: Network, spec: merge.Document, trained: merge.Document) -> N
     merge.put(spec, _TEACHER, merge.merge(_overlay(default, trained.get(_MODEL) or {}, node), own, node))
 
 
-_QUANTIZED = "is_quantized"
+_QUANTIZATION = "quantize"
 
 
 def reads_quantized(network: Network, facts: JobFacts, spec: merge.Document) -> None:
-    """Mark the model of an action as quantized, where its table has the parameter."""
-    field = f"{facts.action}.{_QUANTIZED}"
-    if facts.parent is not None and facts.parent.action == "quantize" and field in network.table(facts.action).rows:
-        merge.put(spec, field, True)
+    """Mark the model of an action as quantized, where its table has the parameter, and describe how it was quantized:
+    the tools quantize a new model in the same way before they load the weights."""
+    parent, field = facts.parent, f"{facts.action}.{QUANTIZED}"
+    if parent is None or parent.action != "quantize" or field not in network.table(facts.action).rows:
+        return
+    merge.put(spec, field, True)
+    done = merge.over_default(network, parent.action, parent.spec or {})
+    for filled in network.file.fields.get(parent.action, {}):
+        done = merge.without(done, filled)
+    if _QUANTIZATION in done:
+        spec[_QUANTIZATION] = done[_QUANTIZATION]
 
 
 _EXPORTED = ("export.input_width", "export.input_height")
