@@ -264,6 +264,16 @@ def test_oneformer_evaluates_its_test_data_and_infers_from_a_field_of_its_own(tm
     assert inferred["inference"]["images_dir"] == f"{data}/images"
 
 
+@pytest.mark.parametrize("action", ["train", "distill", "quantize", "evaluate", "inference"])
+def test_classification_pyt_numbers_the_classes_as_the_training_data_does(action: str, tmp_path: Path) -> None:
+    """The tool numbers them by `classes.txt` in `root_dir`, and without one by name, in a file that it writes there."""
+    (tmp_path / "data").mkdir()
+    assert "root_dir" not in read_yaml(_made("classification_pyt", action, tmp_path, "any").spec_text)["dataset"]
+    (tmp_path / "data" / "classes.txt").write_text("square\ncircle\n")
+    made = read_yaml(_made("classification_pyt", action, tmp_path, "any").spec_text)["dataset"]
+    assert made["root_dir"] == f"{tmp_path}/data"
+
+
 @pytest.mark.parametrize("given", [[], ["a red car"]])
 @pytest.mark.parametrize("name", ["grounding_dino", "mask_grounding_dino"])
 def test_the_grounding_networks_look_for_the_classes_unless_captions_are_given(

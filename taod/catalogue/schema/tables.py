@@ -104,6 +104,8 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A list with an entry for each dataset."""
     parts: dict[str, str]
     """Key -> path in the dataset; the key `""` for a plain value. `x.tar.gz` stands for the folder `x`."""
+    holding: str = ""
+    """A file that the dataset has to have; without it the field stays unset."""
 
 
 class NetworkFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

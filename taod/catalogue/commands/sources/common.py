@@ -63,7 +63,8 @@ def listed(spec: Spec, facts: JobFacts, parts: list[Part]) -> None:
             "inference_dataset": [facts.inference or facts.eval],
             "calibration_dataset": [facts.calibration or first(facts)],
         }
-        datasets = [each for each in of_role[part.dataset] if each is not None]
+        found = [each for each in of_role[part.dataset] if each is not None]
+        datasets = [each for each in found if (each.root / part.holding).exists()]
         values = [_values(each, part.parts) for each in datasets]
         if values:
             put(spec, part.field, values if part.many else values[0])
