@@ -21,8 +21,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Of its training, without the epochs."""
     kpis: set[str]
     """Reported by its training."""
-    later: dict[str, dict[str, Any]] = {}
-    """Further actions with their specifications, each on the one before."""
+    later: tuple[dict[str, dict[str, Any]], ...] = ()
+    """Chains of further actions with their specifications: the first on the training, each on the one before."""
     actions: tuple[str, ...] = ("evaluate", "inference", "export")
     """On the training."""
     specs: dict[str, dict[str, Any]] = {}
@@ -86,15 +86,30 @@ _GROUNDING_DATA = {"max_labels": 2} | {name: _DETR_DATA[name] for name in _DETR_
 _SMALL_DEPTH = {"batch_size": 1, "workers": 1, "augmentation": {"crop_size": [70, 70]}}
 _SMALL_STEREO = {"batch_size": 1, "workers": 1, "augmentation": {"crop_size": [96, 96]}}
 _PARTS_OF_DEPTH = ("train_dataset", "val_dataset", "test_dataset", "infer_dataset")
+_QUANTIZE = {"quantize": {"layers": [{"module_name": "Linear", "weights": {"dtype": "int8"}}], "device": "cpu"}}
+_RTDETR_MODEL = {
+    "backbone": "resnet_18",
+    "hidden_dim": 64,
+    "feat_channels": [64, 64, 64],
+    "dim_feedforward": 64,
+    "dec_layers": 2,
+    "num_queries": 30,
+    "num_select": 20,
+    "dn_number": 4,
+    "train_backbone": True,
+}
+_CLASSIFIER = {"backbone": {"type": "resnet_18"}, "head": {"in_channels": 512}}
+_ONE_EPOCH = {"num_epochs": 1}
 PLANS = {
     "classification_pyt": Plan(
         ("image_classification", "classification_pyt"),
         tiny_data.shapes,
         {
-            "model": {"backbone": {"type": "resnet_18"}, "head": {"in_channels": 512}},
+            "model": _CLASSIFIER,
             "dataset": {"num_classes": 2, "img_size": 64, "batch_size": 4, "workers": 1},
         },
         {"val_loss", "val_acc_1"},
+        ({"quantize": _QUANTIZE, "evaluate": {}}, {"distill": {"model": _CLASSIFIER, "train": _ONE_EPOCH}}),
     ),
     "pose_classification": Plan(
         ("pose_classification", "default"),
@@ -129,17 +144,7 @@ PLANS = {
         ("object_detection", "coco"),
         tiny_data.objects,
         {
-            "model": {
-                "backbone": "resnet_18",
-                "hidden_dim": 64,
-                "feat_channels": [64, 64, 64],
-                "dim_feedforward": 64,
-                "dec_layers": 2,
-                "num_queries": 30,
-                "num_select": 20,
-                "dn_number": 4,
-                "train_backbone": True,
-            },
+            "model": _RTDETR_MODEL,
             "dataset": {
                 "num_classes": 3,
                 "dataset_type": "default",
@@ -153,6 +158,7 @@ PLANS = {
             },
         },
         {"val_mAP", "val_mAP50"},
+        ({"quantize": _QUANTIZE, "evaluate": {}}, {"distill": {"model": _RTDETR_MODEL, "train": _ONE_EPOCH}}),
     ),
     "dino": Plan(
         ("object_detection", "coco"),
@@ -162,6 +168,7 @@ PLANS = {
             "dataset": _DETR_DATA,
         },
         {"val_mAP", "val_mAP50"},
+        ({"quantize": _QUANTIZE}, {"distill": {"model": _DETR_MODEL | {"dn_number": 2}, "train": _ONE_EPOCH}}),
     ),
     "segformer": Plan(
         ("semantic_segmentation", "unet"),
@@ -260,17 +267,19 @@ PLANS = {
         tiny_data.words,
         {"dataset": {"batch_size": 8, "workers": 1}},
         {"val_acc"},
-        {"prune": {}, "retrain": {"dataset": {"batch_size": 8, "workers": 1}, "train": {"num_epochs": 1}}},
+        ({"prune": {}, "retrain": {"dataset": {"batch_size": 8, "workers": 1}, "train": {"num_epochs": 1}}},),
     ),
     "ocdnet": Plan(
         ("ocdnet", "default"),
         tiny_data.scenes,
         {"model": _OCD_MODEL, "dataset": _OCD_DATA, "train": _OCD_TRAIN},
         {"hmean"},
-        {
-            "prune": {"dataset": _OCD_DATA},
-            "retrain": {"dataset": _OCD_DATA, "train": _OCD_TRAIN | {"num_epochs": 1}},
-        },
+        (
+            {
+                "prune": {"dataset": _OCD_DATA},
+                "retrain": {"dataset": _OCD_DATA, "train": _OCD_TRAIN | {"num_epochs": 1}},
+            },
+        ),
     ),
     "mae": Plan(
         ("image_classification", "classification_pyt"),

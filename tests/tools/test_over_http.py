@@ -147,11 +147,13 @@ async def all_actions(client: AsyncClient, model: str, train: str, plan: Plan) -
             assert detail.job.result.kpi
         if action == "export":
             assert files(detail, "*.onnx")
-    before = train
-    for action, spec in plan.later.items():
-        await client.specs.save("model", model, action, spec)
-        (before,) = await client.jobs.run("model", model, JobRun([action], job=before))
-        assert files(await done(client, before), "*.pth")
+    for chain in plan.later:
+        before = train
+        for action, spec in chain.items():
+            await client.specs.save("model", model, action, spec)
+            (before,) = await client.jobs.run("model", model, JobRun([action], job=before))
+            detail = await done(client, before)
+            assert detail.job.result.kpi if action == "evaluate" else files(detail, "*.pth")
 
 
 @pytest.mark.parametrize("network", each(COMPLETE))
@@ -200,6 +202,8 @@ SERVICES = {
     ("annotations", "convert", "odvg"): "*.json",
     ("analytics", "validate", "coco"): "*",
     ("analytics", "analyze", "coco"): "*",
+    ("augmentation", "generate", "coco"): "*.jpg",
+    ("augmentation", "generate", "kitti"): "*.png",
     ("image", "validate", "coco"): "*.jpg",
 }
 """(Service, action, format of its dataset) -> files that it leaves."""

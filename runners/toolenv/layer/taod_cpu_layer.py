@@ -5,6 +5,7 @@ until the tool imports the libraries named in `_HOOKS`:
 
 - Lightning's Trainer gets the CPU as accelerator, one device, and 32-bit precision;
 - PyTorch uses the CPU for the device "cuda"; compiled operators that cannot be loaded are skipped;
+- DALI's pipelines use the CPU;
 - packages that can only be built for a GPU or MPI are replaced by stand-ins with one process and no device.
 
 Python 3.8 and newer; standard library only.
@@ -167,6 +168,9 @@ def _lightning(lightning):
             kwargs["precision"] = 32 if old else "32-true"
         note("Trainer on the CPU, one process, 32-bit precision")
         init(self, *args, **kwargs)
+        device = getattr(self.strategy, "_root_device", None)
+        if device is not None:  # A GPU has a number, which tools compare.
+            self.strategy._root_device = type(device)(device.type, 0)
 
     trainer.__init__ = __init__
 
@@ -199,12 +203,31 @@ def _operators(module):
     module.load_ops = lambda *args, **kwargs: None
 
 
+# ------------------------------------------------------------------ DALI
+
+
+def _dali(dali):
+    """Make pipelines use the CPU, and decode images there."""
+    define, decode = dali.pipeline_def, dali.fn.image_decoder
+
+    def pipeline_def(*args, **kwargs):
+        kwargs["device_id"] = None
+        return define(*args, **kwargs)
+
+    def image_decoder(*args, **kwargs):
+        kwargs["device"] = "cpu"
+        return decode(*args, **kwargs)
+
+    dali.pipeline_def, dali.fn.image_decoder = pipeline_def, image_decoder
+
+
 _HOOKS = {
     "torch": _torch,
     "torch.distributed": _distributed,
     "pytorch_lightning": _lightning,
     "lightning_lite.utilities.device_dtype_mixin": _device_mixin,
     "mmcv.parallel.distributed": _mmcv,
+    "nvidia.dali": _dali,
 }
 
 

@@ -215,6 +215,48 @@ print(json.dumps([*found, json.__file__[-16:]]))
     assert file == "json/__init__.py", "a package that is installed is used"
 
 
+_FAKES = {
+    "pytorch_lightning": """
+__version__ = "2.6.6"
+class Device:
+    def __init__(self, type, index=None):
+        self.type, self.index = type, index
+class Trainer:
+    def __init__(self, accelerator, devices, precision):
+        self.given = [accelerator, devices, precision]
+        self.strategy = type("SingleDevice", (), {"_root_device": Device(accelerator)})()
+""",
+    "nvidia/dali": """
+import types
+def pipeline_def(function=None, *, device_id=0, batch_size):
+    return device_id, batch_size
+fn = types.SimpleNamespace(image_decoder=lambda images, device: (images, device))
+""",
+}
+"""Package -> the part of it that the layer changes."""
+
+
+def test_the_cpu_layer_puts_lightning_and_dali_on_the_cpu(tmp_path: Path) -> None:
+    own_modules.add_layer(tmp_path, tool_spec(layer=Layer()), cpu=True)
+    for package, text in _FAKES.items():
+        (tmp_path / package).mkdir(parents=True)
+        (tmp_path / package / "__init__.py").write_text(text)
+    code = """
+import taod_cpu_layer, json
+taod_cpu_layer.install()
+from pytorch_lightning import Trainer
+from nvidia.dali import fn, pipeline_def
+trainer = Trainer(accelerator="gpu", devices=2, precision="16-mixed")
+device = trainer.strategy._root_device
+print(json.dumps([trainer.given, [device.type, device.index], pipeline_def(device_id=0, batch_size=8),
+    fn.image_decoder("raw", device="mixed")]))
+"""
+    environ = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert msgspec.json.decode(done.stdout) == [["cpu", 1, "32-true"], ["cpu", 0], [None, 8], ["raw", "cpu"]]
+
+
 @pytest.mark.parametrize("cpu", [False, True])
 def test_absent_packages_have_stand_ins_on_a_gpu_too(tmp_path: Path, cpu: bool) -> None:
     spec = tool_spec(absent=["spatial_of_none"], layer=Layer(modules=["pycuda"]))
