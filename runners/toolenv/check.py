@@ -42,7 +42,15 @@ def check(
     with tempfile.TemporaryFile() as printed:
         read, write = os.pipe()
         try:
-            words = [f"{environment.path}/bin/python", str(PROBE), environment.package, str(write), *probe.preload]
+            mode = "all" if probe.all_or_none else "each"
+            words = [
+                f"{environment.path}/bin/python",
+                str(PROBE),
+                environment.package,
+                str(write),
+                mode,
+                *probe.preload,
+            ]
             process = subprocess.Popen(
                 words,
                 stdin=subprocess.DEVNULL,
@@ -79,13 +87,14 @@ def check(
 
 
 def _entry(each: _Checked, *, all_or_none: bool) -> EntryPoint:
-    """`all_or_none`: the executable imports all of its actions for each of them, so one failure affects all."""
-    failed = next((action for action in each.actions if not action.ok), None)
+    """`all_or_none`: the executable imports all of its actions for each of them, so the first failure affects all, and
+    the probe did not try those after it."""
+    failed = next((action for action in each.actions if action.reason), None)
     if failed is None or not all_or_none:
         return EntryPoint(each.entry, each.actions, each.reason)
     actions = [
         ActionCheck(action.name, False, f"{each.entry} imports {failed.name} for every action: {failed.reason}")
-        if action.ok
+        if action is not failed
         else action
         for action in each.actions
     ]

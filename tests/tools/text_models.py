@@ -31,14 +31,16 @@ def _bert(folder: Path) -> None:
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "?", *WORDS, *map(chr, range(97, 123))]
     vocabulary += [f"##{chr(letter)}" for letter in range(97, 123)]
     (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(vocabulary)) + "\n")
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "BertTokenizer", "model_max_length": 512})
+    )
     config = BertConfig(
         vocab_size=len(dict.fromkeys(vocabulary)),
         hidden_size=768,
         num_hidden_layers=1,
         num_attention_heads=4,
         intermediate_size=64,
-        max_position_embeddings=256,
+        max_position_embeddings=512,
     )
     BertModel(config).save_pretrained(folder)
 

@@ -1,7 +1,8 @@
-"""Imports each action of each entry point of a distribution: `python probe.py DISTRIBUTION FD [MODULE…]`.
+"""Imports each action of each entry point of a distribution: `python probe.py DISTRIBUTION FD all|each [MODULE…]`.
 
 Writes lines of JSON to the file descriptor. Each entry point is imported in a fork, so that entry points do not share
-imports and a crash affects only one; the given modules are imported once, before. Python 3.8 and newer.
+imports and a crash affects only one; the given modules are imported once, before. With `all` the actions after one that
+cannot be imported are not tried: it affects all, and its import may wait minutes for a network. Python 3.8 and newer.
 """
 
 import ctypes
@@ -37,7 +38,7 @@ def attempt(name):
     return ""
 
 
-def checked(entry):
+def checked(entry, all_or_none):
     """The actions of an entry point with their results: modules of the `scripts` package that it imports or lies
     beside."""
     module = entry.value.partition(":")[0].strip()
@@ -54,8 +55,9 @@ def checked(entry):
     actions = []
     for found in sorted(pkgutil.iter_modules(scripts.__path__), key=lambda each: each.name):
         if not found.ispkg:
-            reason = attempt(scripts.__name__ + "." + found.name)
-            actions.append({"name": found.name, "ok": not reason, "reason": reason})
+            tried = not all_or_none or all(action["ok"] for action in actions)
+            reason = attempt(scripts.__name__ + "." + found.name) if tried else ""
+            actions.append({"name": found.name, "ok": tried and not reason, "reason": reason})
     return {"reason": "" if actions else "it has no actions", "actions": actions}
 
 
@@ -63,7 +65,7 @@ def write(fd, line):
     os.write(fd, (json.dumps(line) + "\n").encode())
 
 
-def in_fork(fd, entry):
+def in_fork(fd, entry, all_or_none):
     """Check one entry point in a child; a child that is killed or hangs is reported here."""
     read, answer = os.pipe()
     parent = os.getpid()
@@ -74,7 +76,7 @@ def in_fork(fd, entry):
         if os.getppid() != parent:  # the parent ended before the call above
             os._exit(1)
         signal.alarm(LIMIT_S)
-        result = checked(entry)
+        result = checked(entry, all_or_none)
         with os.fdopen(answer, "w") as file:
             json.dump(result, file)
         os._exit(0)
@@ -94,18 +96,18 @@ def in_fork(fd, entry):
 
 
 def main():
-    distribution, fd = sys.argv[1], int(sys.argv[2])
+    distribution, fd, all_or_none = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "all"
     os.set_inheritable(fd, False)
     del sys.path[0]  # This file's own folder is not part of the environment.
     found = importlib.metadata.distribution(distribution)
     entries = sorted(
         (each for each in found.entry_points if each.group == "console_scripts"), key=lambda each: each.name
     )
-    for name in sys.argv[3:]:
+    for name in sys.argv[4:]:
         attempt(name)
     for entry in entries:
         write(fd, {"type": "started", "entry": entry.name})
-        in_fork(fd, entry)
+        in_fork(fd, entry, all_or_none)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,21 @@ def test_an_installed_tool_offers_the_actions_that_can_be_imported(
         environments.remove(made.name)
 
 
+def test_after_an_action_that_cannot_be_imported_no_other_one_is_tried_where_it_affects_all(
+    install: Install, tmp_path: Path
+) -> None:
+    made = install()
+    tried = tmp_path / "tried"
+    scripts = Path(made.path, f"lib/python{PYTHON}/site-packages/tiny_tool/net_b/scripts")
+    (scripts / "train.py").write_text(f"open({str(tried)!r}, 'w').close()\n")
+    net_b = check(made, Probe(), lambda entry: None).entry_points[1]
+    reasons = [action.reason.partition(":")[0] for action in net_b.actions]
+    every = "net_b imports export for every action"
+    assert reasons == [every, "ModuleNotFoundError", every] and not any(action.ok for action in net_b.actions)
+    assert not tried.exists()
+    assert check(made, Probe(all_or_none=False), lambda entry: None).offers("net_b", "train") and tried.exists()
+
+
 def test_a_crash_of_one_import_concerns_its_entry_point_alone(install: Install) -> None:
     made = install()
     scripts = Path(made.path, f"lib/python{PYTHON}/site-packages/tiny_tool/net_b/scripts/export.py")
