@@ -18,15 +18,16 @@ import pytest
 from runners.toolenv.environments import Environments
 from runners.toolenv.interpreters import search
 from runners.toolenv.spec import ToolSpecs
+from taod.catalogue.network import get_network
 from taod.errors import BadRequest
 from taod.types.tool import Environment, ToolState
 from tests.tools import text_models
+from tests.tools.plans import PLANS
 
 ROOT = os.environ.get("TAOD_TOOLS_ROOT", "")
 CACHE = Path(ROOT) / "cache"
 """Where runs of the daemons find tokenizers."""
 CHOSEN = os.environ.get("TAOD_TOOLS", "pytorch data-services tf2").replace(",", " ").split()
-NETWORKS = set(os.environ.get("TAOD_NETWORKS", "oneformer").replace(",", " ").split())
 HOUR_S = 3600
 pytestmark = [
     pytest.mark.tools,
@@ -35,25 +36,8 @@ pytestmark = [
     pytest.mark.skipif(not ROOT, reason="TAOD_TOOLS_ROOT names no folder for installed tools (make test-tools)"),
 ]
 
-TRAINED = {
-    "action_recognition",
-    "classification_pyt",
-    "deformable_detr",
-    "dino",
-    "mae",
-    "mask2former",
-    "ml_recog",
-    "nvdinov2",
-    "ocdnet",
-    "ocrnet",
-    "optical_inspection",
-    "pose_classification",
-    "re_identification",
-    "rtdetr",
-    "segformer",
-    "visual_changenet",
-}
-"""Networks of pytorch 7.3 that were trained on a CPU with a compatibility layer."""
+TRAINED = {get_network(name, "7.3").program for name in PLANS}
+"""Networks of pytorch 7.3 that are trained on a CPU with a compatibility layer."""
 USABLE = {
     "pytorch": TRAINED,
     "data-services": {"analytics", "annotations", "augmentation"},
@@ -69,16 +53,9 @@ def installed(request: pytest.FixtureRequest) -> Environment:
 
 @pytest.fixture(scope="module")
 def pytorch() -> Environment:
-    """The newest PyTorch tools with the CPU layer, checked again with the tokenizer that oneformer imports."""
+    """The newest PyTorch tools with the CPU layer."""
     made = install("pytorch")
-    text_models.make(Path(made.path) / "bin/python", CACHE)
-    if "oneformer" in NETWORKS and not any(
-        entry.name == "oneformer" and entry.offers("train") for entry in made.entry_points
-    ):
-        found = {"HF_HOME": str(CACHE / "huggingface"), "HF_HUB_OFFLINE": "1"}
-        done = taod("tools", "check", made.name, "--json", environ=found)
-        assert done.returncode == 0, done.stderr[-4000:]
-        made = msgspec.json.decode(done.stdout, type=Environment)
+    text_models.make_bert(Path(made.path, "bin", "python"), CACHE)
     return made
 
 
@@ -104,7 +81,8 @@ def install(tool: str) -> Environment:
     except BadRequest as error:
         pytest.skip(str(error))
     words = ["tools", "install", tool, "--cpu", "--accept-license", "--json"]
-    done = taod(*words)
+    # The check of an installation imports oneformer, which reads a tokenizer.
+    done = taod(*words, environ=text_models.offline(CACHE))
     assert done.returncode == 0, done.stderr[-4000:]
     return msgspec.json.decode(done.stdout, type=Environment)
 

@@ -1,6 +1,6 @@
 """Text models with random weights, placed where an offline user would place real ones.
 
-`python text_models.py FOLDER` runs in the tool's environment, with its transformers; nothing is downloaded.
+`python text_models.py FOLDER` creates the BERT in the tool's environment, with its transformers; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -16,9 +16,15 @@ CLIP_NAME = "openai/clip-vit-base-patch32"
 """The tokenizer that oneformer names in its source."""
 
 
-def make(python: Path, folder: Path) -> None:
-    """Create both in `folder`, unless an earlier run has: a BERT with its vocabulary, and CLIP's tokenizer."""
-    if (folder / BERT / "config.json").exists() and (folder / "huggingface").exists():
+def offline(folder: Path) -> dict[str, str]:
+    """Create CLIP's tokenizer below `folder`. Returns the variables with which a tool finds it and asks no network."""
+    _clip(folder / "huggingface")
+    return {"HF_HOME": str(folder / "huggingface"), "HF_HUB_OFFLINE": "1"}
+
+
+def make_bert(python: Path, folder: Path) -> None:
+    """Create a BERT with its vocabulary below `folder`, unless an earlier run has."""
+    if (folder / BERT / "config.json").exists():
         return
     done = subprocess.run([python, __file__, folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -67,6 +73,4 @@ def _clip(cache: Path) -> None:
 
 
 if __name__ == "__main__":
-    made = Path(sys.argv[1])
-    _bert(made / BERT)
-    _clip(made / "huggingface")
+    _bert(Path(sys.argv[1]) / BERT)
