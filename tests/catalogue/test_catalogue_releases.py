@@ -136,17 +136,25 @@ def test_the_command_line_has_the_file_alone(tmp_path: Path) -> None:
     assert spec["encryption_key"] == "secret"
 
 
-def test_a_resumed_training_names_its_last_checkpoint(tmp_path: Path) -> None:
+LIGHTNING = [
+    name
+    for _, name in golden.LATER
+    if index("7.3")[name].image == "tlt-pytorch" and "train" in index("7.3")[name].actions
+]
+
+
+@pytest.mark.parametrize("name", LIGHTNING)
+def test_a_resumed_training_names_its_last_checkpoint(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "results" / "train"
     folder.mkdir(parents=True)
     (folder / "model_epoch_000_step_00002.pth").write_bytes(b"old")
     last = folder / "model_epoch_001_step_00004.pth"
     last.write_bytes(b"new")
-    made = _train("re_identification", tmp_path)
+    made = _train(name, tmp_path)
     assert made.spec_text is not None
     assert read_yaml(made.spec_text)["train"]["resume_training_checkpoint_path"] == str(last)
     assert made.environment == {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
-    assert _train("re_identification", tmp_path / "other").environment == {}
+    assert _train(name, tmp_path / "other").environment == {}
 
 
 @pytest.mark.parametrize("action", ["evaluate", "inference", "export"])
