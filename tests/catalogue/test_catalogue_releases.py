@@ -443,10 +443,32 @@ def test_an_action_on_a_quantized_model_says_so_and_how(action: str, tmp_path: P
     assert written[action]["is_quantized"] is False and "quantize" not in written
 
 
+QUANTIZING = [name for _, name in golden.LATER if "quantize" in index("7.3")[name].actions]
+
+
+@pytest.mark.parametrize("name", QUANTIZING)
+def test_a_quantization_measures_on_the_calibration_data(name: str, tmp_path: Path) -> None:
+    train, calibration = (DatasetFacts(tmp_path / each, "any", "coco") for each in ("train", "calibration"))
+    facts = JobFacts(
+        network=name,
+        release="7.3",
+        action="quantize",
+        folder=tmp_path,
+        results=tmp_path / "results",
+        spec={},
+        key="",
+        train=[train],
+        calibration=calibration,
+        parent=ParentFacts(name, "train", tmp_path / "before" / "results", {}, release="7.3"),
+    )
+    text = assemble(facts).spec_text
+    assert text is not None
+    assert str(calibration.root) in text
+
+
 def test_a_quantized_model_is_no_parent_of_what_the_tool_cannot_load_it_for() -> None:
-    quantized = [name for _, name in golden.LATER if "quantize" in index("7.3")[name].actions]
-    assert len(quantized) > 10
-    for name in quantized:
+    assert len(QUANTIZING) > 10
+    for name in QUANTIZING:
         chosen = network.get_network(name, "7.3")
         loads = name in ("classification_pyt", "rtdetr")
         for action in ("evaluate", "inference", "export"):

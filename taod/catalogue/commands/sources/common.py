@@ -64,7 +64,7 @@ def listed(spec: Spec, facts: JobFacts, parts: list[Part]) -> None:
             "calibration_dataset": [facts.calibration or first(facts)],
         }
         found = [each for each in of_role[part.dataset] if each is not None]
-        datasets = [each for each in found if (each.root / part.holding).exists()]
+        datasets = [each for each in found if not part.holding or (each.root / part.holding).exists()]
         values = [_values(each, part.parts) for each in datasets]
         if values:
             put(spec, part.field, values if part.many else values[0])
