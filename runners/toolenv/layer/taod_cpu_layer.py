@@ -5,7 +5,7 @@ until the tool imports the libraries named in `_HOOKS`:
 
 - Lightning's Trainer gets the CPU as accelerator, one device, and 32-bit precision;
 - PyTorch uses the CPU for the device "cuda"; compiled operators that cannot be loaded are skipped;
-- DALI's pipelines use the CPU;
+- DALI's pipelines use the CPU, and PyTorch's own attention replaces that of xFormers;
 - packages that can only be built for a GPU or MPI are replaced by stand-ins with one process and no device.
 
 Python 3.8 and newer; standard library only.
@@ -221,6 +221,26 @@ def _dali(dali):
     dali.pipeline_def, dali.fn.image_decoder = pipeline_def, image_decoder
 
 
+# ------------------------------------------------------------------ xFormers
+
+
+def _attention(ops):
+    """Compute attention with PyTorch, because the operators of xFormers are for GPUs."""
+
+    def memory_efficient_attention(query, key, value, attn_bias=None, p=0.0, scale=None, **unused):
+        from torch.nn.functional import scaled_dot_product_attention
+
+        heads = query.ndim == 4  # (batch, length, heads, width); without heads (batch, length, width)
+        given = [each.transpose(1, 2) if heads else each for each in (query, key, value)]
+        if hasattr(attn_bias, "materialize"):
+            shape = (*given[0].shape[:-1], given[1].shape[-2])
+            attn_bias = attn_bias.materialize(shape, dtype=query.dtype, device=query.device)
+        found = scaled_dot_product_attention(*given, attn_mask=attn_bias, dropout_p=p, scale=scale)
+        return found.transpose(1, 2) if heads else found
+
+    ops.memory_efficient_attention = memory_efficient_attention
+
+
 _HOOKS = {
     "torch": _torch,
     "torch.distributed": _distributed,
@@ -228,6 +248,7 @@ _HOOKS = {
     "lightning_lite.utilities.device_dtype_mixin": _device_mixin,
     "mmcv.parallel.distributed": _mmcv,
     "nvidia.dali": _dali,
+    "xformers.ops": _attention,
 }
 
 

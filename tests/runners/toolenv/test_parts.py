@@ -257,6 +257,39 @@ print(json.dumps([trainer.given, [device.type, device.index], pipeline_def(devic
     assert msgspec.json.decode(done.stdout) == [["cpu", 1, "32-true"], ["cpu", 0], [None, 8], ["raw", "cpu"]]
 
 
+@pytest.mark.engine
+@pytest.mark.slow(8)
+def test_the_cpu_layer_computes_the_attention_of_xformers(tmp_path: Path) -> None:
+    own_modules.add_layer(tmp_path, tool_spec(layer=Layer()), cpu=True)
+    (tmp_path / "xformers" / "ops").mkdir(parents=True)
+    (tmp_path / "xformers" / "__init__.py").touch()
+    (tmp_path / "xformers" / "ops" / "__init__.py").write_text(
+        "def memory_efficient_attention(): raise NotImplementedError"
+    )
+    code = """
+import taod_cpu_layer
+taod_cpu_layer.install()
+import torch
+from xformers.ops import memory_efficient_attention
+class Blocks:
+    def materialize(self, shape, dtype, device):
+        mask = torch.full(shape, float("-inf"), dtype=dtype)
+        mask[..., :2, :2] = mask[..., 2:, 2:] = 0
+        return mask
+query, key, value = torch.randn(3, 1, 5, 2, 8)
+whole = memory_efficient_attention(query, key, value, attn_bias=Blocks())
+for part in (slice(0, 2), slice(2, 5)):
+    for head in range(2):
+        q, k, v = (each[0, part, head] for each in (query, key, value))
+        alone = torch.softmax(q @ k.T / 8**0.5, dim=-1) @ v
+        assert torch.allclose(whole[0, part, head], alone, atol=1e-6)
+        assert torch.allclose(memory_efficient_attention(q[None], k[None], v[None])[0], alone, atol=1e-6)
+"""
+    environ = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("cpu", [False, True])
 def test_absent_packages_have_stand_ins_on_a_gpu_too(tmp_path: Path, cpu: bool) -> None:
     spec = tool_spec(absent=["spatial_of_none"], layer=Layer(modules=["pycuda"]))
