@@ -70,6 +70,16 @@ async def test_data_services_take_sets_for_detection_and_segmentation(server) ->
     )
 
 
+async def test_the_grounding_networks_train_on_odvg_and_are_validated_with_coco(server) -> None:
+    coco, odvg = [await server.dataset("object_detection", each, name=each) for each in ("coco", "odvg")]
+    model_id = await server.model("grounding_dino", train_datasets=[odvg], eval_dataset=coco)
+    for body, words in (
+        ({"train_datasets": [coco]}, "has format 'coco', grounding_dino needs odvg here"),
+        ({"eval_dataset": odvg}, "has format 'odvg', grounding_dino needs coco here"),
+    ):
+        assert words in await server.rejected("PATCH", f"/model/{model_id}", json=body)
+
+
 async def test_datasets_must_fit_the_network(server) -> None:
     boxes = await server.dataset("object_detection", "kitti", name="boxes")
     raw = await server.dataset("image_classification", "raw", name="unlabelled")

@@ -303,8 +303,24 @@ def test_the_grounding_networks_look_for_the_classes_unless_captions_are_given(
     )
     text = assemble(facts).spec_text
     assert text is not None
-    sources = {"image_dir": [f"{tmp_path}/data/images"], "captions": given or ["car", "person"]}
+    sources: dict[str, Any] = {"image_dir": [f"{tmp_path}/data/images"], "captions": given or ["car", "person"]}
+    sources |= {"data_type": "OD"} if name == "mask_grounding_dino" else {}
     assert read_yaml(text)["dataset"]["infer_data_sources"] == sources
+
+
+@pytest.mark.parametrize(
+    ("action", "parts"), [("train", ["val"]), ("quantize", ["val", "test"]), ("evaluate", ["test"])]
+)
+def test_the_data_of_the_grounding_networks_beside_the_trainings_is_coco(
+    action: str, parts: list[str], tmp_path: Path
+) -> None:
+    """A quantization of grounding_dino reads the classes of the test data, whatever it measures."""
+    coco = {"image_dir": f"{tmp_path}/data/images", "json_file": f"{tmp_path}/data/annotations.json"}
+    for name, kind in (("grounding_dino", {}), ("mask_grounding_dino", {"data_type": "OD"})):
+        dataset = read_yaml(_made(name, action, tmp_path, "odvg").spec_text)["dataset"]
+        assert {part: dataset.get(f"{part}_data_sources") for part in parts} == dict.fromkeys(parts, coco | kind)
+        if action == "quantize":
+            assert dataset["quant_calibration_data_sources"] == coco
 
 
 SIZED = sorted(name for _, name in golden.LATER if network_file(name, "7.3").export_size)

@@ -168,7 +168,7 @@ PLANS = {
             "dataset": _DETR_DATA,
         },
         {"val_mAP", "val_mAP50"},
-        ({"quantize": _QUANTIZE}, {"distill": {"model": _DETR_MODEL | {"dn_number": 2}, "train": _ONE_EPOCH}}),
+        ({"quantize": _QUANTIZE},),
     ),
     "segformer": Plan(
         ("semantic_segmentation", "unet"),

@@ -20,7 +20,7 @@ from taod.config import Config, DockerConfig, NativeConfig, RunnerConfig
 from taod.errors import BadRequest, InvalidSpec
 from taod.services import Services
 from taod.services.composition import open_services
-from taod.services.models.model_references import LABELLED_FORMATS
+from taod.services.models.model_references import EVALUATED_FORMATS, LABELLED_FORMATS
 from taod.services.networks import Networks
 from taod.types.dataset import DatasetCreate
 from taod.types.job import JobRun
@@ -277,7 +277,9 @@ async def test_every_network_of_7_3_can_be_created_and_planned(name: str, tools:
         service = network.image == "tao-ds"
         form = "coco" if service else next(each for each in known if each in labelled)
         data = services.datasets.create(user, DatasetCreate(type=network.dataset_type, format=form)).id
-        fields = {"train_datasets": [data], "eval_dataset": data, "inference_dataset": data}
+        evaluated = next(iter(EVALUATED_FORMATS.get(name, {form})))
+        others = services.datasets.create(user, DatasetCreate(type=network.dataset_type, format=evaluated)).id
+        fields = {"train_datasets": [data], "eval_dataset": others, "inference_dataset": others}
         model = services.models.create(user, ModelCreate(network_arch=name, **fields)).id
         for action in network.actions:
             default = services.specs.schema(user, "model", model, action)["default"]

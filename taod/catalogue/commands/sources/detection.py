@@ -91,7 +91,7 @@ def detr(spec: Spec, facts: JobFacts) -> None:
     Exports of later releases read those of the training, for the names of the classes.
     """
     names_classes = facts.action == "export" and facts.release != BASE and facts.network != "rtdetr"
-    _calibration(spec, facts)
+    _calibration(spec, facts, first(facts))
     if facts.action in _LEARN or names_classes:
         if facts.train:
             put(spec, "dataset.train_data_sources", [_coco(d) for d in facts.train])
@@ -99,7 +99,7 @@ def detr(spec: Spec, facts: JobFacts) -> None:
             validation = _coco(facts.eval)
             put(spec, "dataset.val_data_sources", validation if facts.network == "rtdetr" else [validation])
         return
-    _only_evaluated(spec, facts)
+    _only_evaluated(spec, facts, {})
     if facts.action == "inference" and facts.inference is not None:
         source = {"image_dir": [at(facts.inference, "images")], "classmap": at(facts.inference, "label_map.txt")}
         put(spec, "dataset.infer_data_sources", source)
@@ -109,42 +109,45 @@ _LEARN = ("train", "distill", "quantize")
 """Actions that read the training's data."""
 
 
-def _calibration(spec: Spec, facts: JobFacts) -> None:
-    """What a quantization measures activations on: the calibration dataset, else the first train dataset."""
-    dataset = facts.calibration or first(facts)
-    if facts.action == "quantize" and dataset is not None:
-        source = _odvg(dataset) if dataset.format == "odvg" else _coco(dataset)
-        put(spec, "dataset.quant_calibration_data_sources", source)
-
-
-def grounding(spec: Spec, facts: JobFacts) -> None:
-    """grounding_dino, mask_grounding_dino: ODVG or COCO for training, COCO for validation and evaluation.
-
-    An inference looks for the classes of the data where its specification names no captions, which the tools require.
-    """
-    _calibration(spec, facts)
-    if facts.action in _LEARN:
-        if facts.train:
-            put(spec, "dataset.train_data_sources", [_odvg(d) if d.format == "odvg" else _coco(d) for d in facts.train])
-        if facts.eval is not None:
-            put(spec, "dataset.val_data_sources", _coco(facts.eval))
-        return
-    _only_evaluated(spec, facts)
-    if facts.action == "inference" and facts.inference is not None:
-        put(spec, "dataset.infer_data_sources.image_dir", [at(facts.inference, "images")])
-        if not get(spec, _CAPTIONS) and (names := known_classes(facts)):
-            put(spec, _CAPTIONS, names)
+def _calibration(spec: Spec, facts: JobFacts, dataset: DatasetFacts | None) -> None:
+    """What a quantization measures activations on: the calibration dataset, else `dataset`."""
+    chosen = facts.calibration or dataset
+    if facts.action == "quantize" and chosen is not None:
+        put(spec, "dataset.quant_calibration_data_sources", _coco(chosen))
 
 
 _CAPTIONS = "dataset.infer_data_sources.captions"
 
 
-def _only_evaluated(spec: Spec, facts: JobFacts) -> None:
+def grounding(spec: Spec, facts: JobFacts) -> None:
+    """grounding_dino, mask_grounding_dino: ODVG for training, COCO for everything else.
+
+    An inference looks for the classes of the data where its specification names no captions, which the tools require.
+    A quantization reads the classes of the evaluation's data. mask_grounding_dino has the kind of its data beside them.
+    """
+    _calibration(spec, facts, facts.eval)
+    kind = {"data_type": "OD"} if facts.network == "mask_grounding_dino" else {}
+    if facts.action in _LEARN:
+        if facts.train:
+            put(spec, "dataset.train_data_sources", [_odvg(d) for d in facts.train])
+        for part in ("val", *(("test",) if facts.action == "quantize" else ())):
+            if facts.eval is not None:
+                put(spec, f"dataset.{part}_data_sources", _coco(facts.eval) | kind)
+        return
+    _only_evaluated(spec, facts, kind)
+    if facts.action == "inference" and facts.inference is not None:
+        put(spec, "dataset.infer_data_sources.image_dir", [at(facts.inference, "images")])
+        put_all(spec, {f"dataset.infer_data_sources.{name}": value for name, value in kind.items()})
+        if not get(spec, _CAPTIONS) and (names := known_classes(facts)):
+            put(spec, _CAPTIONS, names)
+
+
+def _only_evaluated(spec: Spec, facts: JobFacts, kind: dict[str, str]) -> None:
     """Without the sources of a training; the evaluation's where it is one."""
     for unused in ("train_data_sources", "val_data_sources"):
         drop(spec, f"dataset.{unused}")
     if facts.action == "evaluate" and facts.eval is not None:
-        put(spec, "dataset.test_data_sources", _coco(facts.eval))
+        put(spec, "dataset.test_data_sources", _coco(facts.eval) | kind)
 
 
 def _odvg(dataset: DatasetFacts) -> dict[str, Any]:
