@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 import os
+import re
+import subprocess
+import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -82,6 +88,27 @@ async def test_segformer_learns_and_is_exported(daemon: Daemon, client: AsyncCli
     evaluated, exported = [await done(job) for job in jobs]
     assert json.loads((evaluated / "metrics.json").read_text())["Mean IOU"] == pytest.approx(reached, abs=1e-6)
     assert (exported / "model.onnx").is_file()
+    environment = os.environ | {"TAOD_ROOT": str(daemon.root)}
+    command = [sys.executable, "-m", "taod", "model", "pack", model.id, "--triton", "--json", "-o", str(tmp_path)]
+    made = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    packed = json.loads(made.stdout)
+    assert packed["runnable"] and packed["jobs"] == [training, jobs[1]]
+    with zipfile.ZipFile(packed["path"]) as archive:
+        archive.extractall(tmp_path / "away")
+    away = tmp_path / "away"
+    sums = dict(reversed(line.split("  ")) for line in (away / "SHA256SUMS").read_text().splitlines())
+    files = {path.relative_to(away).as_posix(): path for path in away.rglob("*") if path.is_file()}
+    assert {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()} == sums | {
+        "SHA256SUMS": hashlib.sha256((away / "SHA256SUMS").read_bytes()).hexdigest()
+    }
+    card = (away / "MODEL_CARD.md").read_text()
+    assert f"{reached:.4g}" in card and f"## train `{training}`" in card
+    assert "fingerprint" in card and not re.search("encryption_key|tlt_encode", "".join(map(str, files)) + card)
+    image = next((tmp_path / "shapes" / "images" / "val").iterdir())
+    command = [sys.executable, str(away / "run_model.py"), str(image)]
+    ran = await asyncio.to_thread(subprocess.run, command, cwd=away, capture_output=True, text=True)
+    assert ran.returncode == 0 and f"mask in predictions/{image.stem}.png" in ran.stdout, ran.stderr
 
 
 UNET = {

@@ -16,6 +16,7 @@ from taod.documents import Document  # noqa: E402
 from tests.e2e import shapes  # noqa: E402
 from tests.engine import detectors  # noqa: E402
 from tests.engine.halting import same, sigterm_after  # noqa: E402
+from tests.engine.packed import run_packed  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.usefixtures("one_thread")]
 
@@ -80,6 +81,12 @@ def test_an_exported_detector_scores_as_its_checkpoint_and_draws_what_it_finds(n
     labels = [path.read_text() for path in (tmp_path / "found/labels").glob("*.txt")]
     assert len(drawn) == len(labels) == 8
     assert any(labels)
+    if network != "detectnet_v2":  # whose cells the script does not cluster
+        lines = run_packed(onnx, sorted(images.iterdir()), tmp_path / "packed", "--confidence=0.01")
+        results = json.loads((tmp_path / "found/results.json").read_text())
+        printed = sorted(float(line.split()[-5]) for line in lines)[-5:]
+        assert printed == pytest.approx(sorted(one["score"] for one in results)[-5:], abs=2e-3)
+        assert len(list((tmp_path / "packed/predictions").iterdir())) == 8
 
 
 @pytest.mark.parametrize("network", [name for name in detectors.CHOSEN if "prune" in capabilities.OFFERS[name].actions])

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.engine.packed import run_packed
 from tests.patience import PATIENCE_S
 
 torch = pytest.importorskip("torch")
@@ -99,6 +100,11 @@ def test_train_evaluate_export_inference_on_digits(digits: Path) -> None:
     right = sum(row["class"] == str(truth[int(Path(row["path"]).stem)]) for row in rows)
     assert len(rows) == 40
     assert right / len(rows) >= 0.85
+    lines = run_packed(export / "model.onnx", [Path(row["path"]) for row in rows], digits / "packed")
+    best = [line.split(": ")[1].split(" ")[:2] for line in lines]
+    assert [name for name, _ in best] == [row["class"] for row in rows]
+    shares = [float(row["confidence"]) for row in rows]
+    assert [float(share.rstrip(",")) for _, share in best] == pytest.approx(shares, abs=1e-3)
 
 
 def test_sigterm_in_mid_epoch_then_resume_equals_an_uninterrupted_run(bench: Any) -> None:

@@ -23,6 +23,7 @@ from runners.engine.segmentation import data  # noqa: E402
 from runners.engine.segmentation.data import Augment, Batch, Entry, Fit  # noqa: E402
 from runners.engine.segmentation.score import MaskScore, mean  # noqa: E402
 from tests.engine import shapes_set  # noqa: E402
+from tests.engine.packed import run_packed  # noqa: E402
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("one_thread")]
 
@@ -193,6 +194,12 @@ def test_an_export_of_unet_scores_as_its_checkpoint_does(shapes: Path) -> None:
         np.add.at(confusion, (truth, np.asarray(Image.open(path))), 1)
     assert confusion.tolist() == scores[1]["confusion"]
     assert len(list((shapes / "inference/vis_overlay").iterdir())) == 12
+    images = sorted((shapes / "images/val").iterdir())
+    lines = run_packed(onnx, images, shapes / "packed", f"--output={shapes}/packed-masks")
+    assert len(lines) == len(images) == 12
+    for path in (shapes / "packed-masks").iterdir():
+        inferred = np.asarray(Image.open(shapes / "inference/mask_labels" / path.name))
+        assert np.array_equal(np.asarray(Image.open(path)), inferred)
 
 
 @pytest.mark.slow

@@ -127,7 +127,8 @@ class Detection(Network[S, DetectionFrame, Batch]):
         return {
             "mean": frame.mean,
             "std": frame.std,
-            "resize": "keep the aspect, pad right and below" if frame.keeps_aspect else "stretch",
+            "channels": "grey, three times" if frame.grey else "red, green, blue",
+            "fit": {"height": frame.height, "width": frame.width, "keep_ratio": frame.keeps_aspect},
             "boxes": "left, top, right, bottom in pixels of the input",
             "nms": msgspec.to_builtins(wanted),
         }

@@ -23,6 +23,7 @@ from taod.cli.support.output import (
     print_json,
     short,
     size,
+    target_file,
     with_output,
     yes_option,
 )
@@ -131,7 +132,7 @@ async def compare(
     if output is None:
         click.echo(text, nl=False)
         return
-    target = _target(output, output.name, force)
+    target = target_file(output, output.name, force)
     target.write_text(text, encoding="utf-8")
     out.print_sentence(f"Wrote {target}.")
 
@@ -354,7 +355,7 @@ async def download(client: AsyncClient, out: Output, job_: str, output: Path | N
     from taod.cli.support.progress import transfer
 
     view = (await client.jobs.get(await job_id(client, job_))).job
-    into = _target(output, f"{view.id}.tar.gz", force)
+    into = target_file(output, f"{view.id}.tar.gz", force)
     with transfer(f"download {into.name}", out.aside) as report:
         await client.files.download_all(view.owner_kind, view.owner_id, view.id, into, report)
     out.changed(_downloaded(into), f"Wrote {into} ({size(into.stat().st_size)}).", id=view.id)
@@ -381,22 +382,10 @@ async def files(
         else:
             out.listing(found, FILES)
         return
-    into = _target(output, Path(path).name, force)
+    into = target_file(output, Path(path).name, force)
     with transfer(f"download {into.name}", out.aside) as report:
         await client.files.download(whole_id, path, into, report)
     out.changed(_downloaded(into), f"Wrote {into} ({size(into.stat().st_size)}).", id=path)
-
-
-def _target(output: Path | None, name: str, force: bool) -> Path:
-    """The file that a download writes. Raises UsageError if it exists, or if its folder does not."""
-    into = output or Path(name)
-    if into.is_dir():
-        into = into / name
-    if into.exists() and not force:
-        raise click.UsageError(f"{into} already exists: choose another path with --output, or replace it with --force")
-    if not into.absolute().parent.is_dir():
-        raise click.UsageError(f"folder {into.parent} not found: create it, or choose another path with --output")
-    return into
 
 
 class DownloadedFile(msgspec.Struct):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import rich_click as click
 
+from taod.cli.commands.pack import pack
 from taod.cli.commands.run import run_command
 from taod.cli.commands.spec import spec_group
 from taod.cli.support.fields import parse
@@ -45,6 +46,7 @@ def model() -> None:
 
 model.add_command(spec_group("model"))
 model.add_command(run_command("model"))
+model.add_command(pack)
 
 
 @model.command("ls")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import cached_property, wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -140,6 +141,18 @@ def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     free = not stream.isatty() and "COLUMNS" not in os.environ
     return SafeConsole(file=unguarded(stream), stderr=stderr, width=PIPE_WIDTH if free else None, soft_wrap=soft_wrap)
+
+
+def target_file(output: Path | None, name: str, force: bool) -> Path:
+    """The file that a download writes. Raises UsageError if it exists, or if its folder does not."""
+    into = output or Path(name)
+    if into.is_dir():
+        into = into / name
+    if into.exists() and not force:
+        raise click.UsageError(f"{into} already exists: choose another path with --output, or replace it with --force")
+    if not into.absolute().parent.is_dir():
+        raise click.UsageError(f"folder {into.parent} not found: create it, or choose another path with --output")
+    return into
 
 
 def with_output(work: Command) -> Command:

@@ -102,7 +102,8 @@ class DetectnetV2(Detection[Spec]):
         return {
             "mean": frame.mean,
             "std": frame.std,
-            "resize": "stretch",
+            "channels": "grey, three times" if frame.grey else "red, green, blue",
+            "fit": {"height": frame.height, "width": frame.width, "keep_ratio": False},
             "stride": STRIDE,
             "boxes": f"left, top, right, bottom of each class: distances of {shape.scale} pixels from the point "
             f"{shape.offset} pixels right of and below a cell's upper left",
