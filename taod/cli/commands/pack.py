@@ -1,4 +1,4 @@
-"""`taod model pack`: a model with all that is needed to run it elsewhere, in one file."""
+"""`taod model pack`: an exported model in one zip file, to run it without taod."""
 
 from __future__ import annotations
 

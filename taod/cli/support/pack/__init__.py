@@ -1,1 +1,1 @@
-"""`taod model pack`: one zip file with a model and all that is needed to run it elsewhere."""
+"""`taod model pack`: one zip file with an exported model and what runs it without taod."""

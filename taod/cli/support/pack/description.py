@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 
 from taod.cli.support.pack.onnx_file import OnnxFile, Tensor
+from taod.documents import Document
 
 GRAPH_KEYS = ("frame", "classes", "network", "layout", "input_size")
-"""Metadata that is stated elsewhere in model.json, or that the engine alone reads."""
+"""Metadata that other fields of model.json state, or that the engine alone reads."""
 BEFORE = ("mean", "std", "channels", "pipeline", "fit")
 
 
@@ -43,10 +43,10 @@ class Description(msgspec.Struct, frozen=True):
     classes: list[str]
     inputs: list[Tensor]
     outputs: list[Tensor]
-    preprocessing: dict[str, Any]
+    preprocessing: Document
     """`channels` are arranged, `pipeline` or `fit` brings an image to the size of the input (`keep_ratio`: padded with
     black on the right and below), then each channel gets (value - mean) / std, values from 0 to 255."""
-    postprocessing: dict[str, Any]
+    postprocessing: Document
     format: int = 1
 
     @property
@@ -73,7 +73,7 @@ def describe(file: OnnxFile, *, name: str, network: str, release: str, path: str
     )
 
 
-def _task(metadata: dict[str, Any]) -> Task:
+def _task(metadata: Document) -> Task:
     marks = {
         "masks": Task.INSTANCES,
         "nms": Task.DETECTION,

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
+
+from taod.documents import Document
+
+if TYPE_CHECKING:
+    from onnx import ValueInfoProto
 
 
 class Tensor(msgspec.Struct, frozen=True):
@@ -22,7 +27,7 @@ class OnnxFile(msgspec.Struct, frozen=True):
 
     inputs: list[Tensor]
     outputs: list[Tensor]
-    metadata: dict[str, Any]
+    metadata: Document
     producer: str
     opset: int
 
@@ -53,7 +58,7 @@ def _decoded(text: str) -> object:
         return text
 
 
-def _tensor(value: Any) -> Tensor:
+def _tensor(value: ValueInfoProto) -> Tensor:
     import onnx
 
     tensor = value.type.tensor_type

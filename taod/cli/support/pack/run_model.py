@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import typing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
 from PIL import Image, ImageDraw, ImageOps
+
+Document = dict[str, typing.Any]
 
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -39,7 +41,7 @@ OTHER_STAGES = (
 """Steps of a pipeline that do not change the size of an image."""
 
 
-def fitted(image: Image.Image, about: dict[str, Any], width: int, height: int) -> tuple[Image.Image, tuple[int, int]]:
+def fitted(image: Image.Image, about: Document, width: int, height: int) -> tuple[Image.Image, tuple[int, int]]:
     """The image at the model's size, and the (width, height) that its content has within it."""
     if str(about.get("channels")).startswith("grey"):
         image = image.convert("L").convert("RGB")
@@ -58,7 +60,7 @@ def fitted(image: Image.Image, about: dict[str, Any], width: int, height: int) -
     return image.crop((0, 0, width, height)), inner
 
 
-def apply(step: dict[str, Any], image: Image.Image) -> Image.Image:
+def apply(step: Document, image: Image.Image) -> Image.Image:
     """One step of a classifier's pipeline."""
     kind = step["type"]
     if kind == "Resize":
@@ -82,7 +84,7 @@ def apply(step: dict[str, Any], image: Image.Image) -> Image.Image:
     raise SystemExit(f"model.json: the step {kind} of the pipeline is not known here")
 
 
-def prepared(image: Image.Image, about: dict[str, Any], shape: list[Any]) -> tuple[np.ndarray, tuple[int, int]]:
+def prepared(image: Image.Image, about: Document, shape: list[int]) -> tuple[np.ndarray, tuple[int, int]]:
     """The input [1, channels, height, width] of an image, and the size of its content in it."""
     channels, height, width = shape[1:]
     small, inner = fitted(image, about, width, height)
@@ -95,7 +97,7 @@ def prepared(image: Image.Image, about: dict[str, Any], shape: list[Any]) -> tup
     return ((pixels - mean) / std).transpose(2, 0, 1)[None].astype(np.float32), inner
 
 
-def classify(model: dict[str, Any], logits: np.ndarray) -> list[str]:
+def classify(model: Document, logits: np.ndarray) -> list[str]:
     """The best classes of an image with their probabilities, a line for each task."""
     lines, start = [], 0
     for task in model["postprocessing"].get("tasks") or [{"name": "", "classes": model["classes"]}]:
@@ -144,7 +146,7 @@ def main() -> None:
 
 
 def detect(
-    model: dict[str, Any],
+    model: Document,
     path: Path,
     image: Image.Image,
     outputs: list[np.ndarray],
