@@ -86,6 +86,52 @@ def _streams(target: Target) -> None:
     time.sleep(2)
 
 
+def _waiting(target: Target, count: int, *, long: bool = False) -> list[str]:
+    """Post jobs that wait for their data; returns their ids. `long`: each with 19,000 parameters."""
+    data = target.ask("POST", "/dataset", _DATASET)["id"]
+    target.ask("PATCH", f"/model/{target.model}", {"train_datasets": [data], "eval_dataset": data})
+    if long:
+        target.spec(_LONG)
+    made: Any = target.ask("POST", f"/model/{target.model}/job", {"job": None, "actions": ["train"] * count})
+    return list(made)
+
+
+def _long_jobs(target: Target) -> None:
+    _waiting(target, 10, long=True)
+
+
+def _many_jobs(target: Target) -> None:
+    _waiting(target, 1)
+    entry = {"job": None, "actions": ["train"] * 100}
+    target.ask("POST", f"/model/{target.model}/job", [entry] * 40)
+
+
+def _plan(target: Target) -> None:
+    _waiting(target, 1, long=True)
+    target.ask("POST", f"/model/{target.model}/job?dry_run=true", {"job": None, "actions": ["train"] * 10})
+
+
+def _change(target: Target) -> None:
+    (job,) = _waiting(target, 1)
+    target.ask("PATCH", f"/job/{job}", b'{"spec":' + _LONG + b"}")
+
+
+def _move(target: Target) -> None:
+    target.spec(_LONG)
+    target.ask("GET", f"/model/{target.model}/release?to=7.3")
+    target.ask("POST", f"/model/{target.model}/release", {"release": "7.3"})
+
+
+def _list(target: Target) -> None:
+    for _ in range(10):
+        _waiting(target, 100)
+    for path in ("/job", "/queue", f"/model/{target.model}", f"/model/{target.model}/job"):
+        target.ask("GET", path)
+
+
+_LONG = b"{" + b",".join(b'"f%d":1' % n for n in range(19_000)) + b"}"
+
+
 def _followers(target: Target) -> None:
     """50 clients that do not read follow the log of a run that writes 2 MB/s."""
     with tempfile.TemporaryDirectory(prefix="taod-bench-") as folder:
@@ -124,9 +170,13 @@ ATTACKS: dict[str, Callable[[Target], None]] = {
     "JSON with 700,000 unknown fields": lambda target: target.ask(
         "POST", "/model", b"{" + b",".join(b'"f%d":1' % n for n in range(700_000)) + b"}"
     ),
-    "JSON with 19,000 parameters": lambda target: target.spec(
-        b"{" + b",".join(b'"f%d":1' % n for n in range(19_000)) + b"}"
-    ),
+    "JSON with 19,000 parameters": lambda target: target.spec(_LONG),
+    "10 jobs with 19,000 parameters": _long_jobs,
+    "a plan of 10 such jobs": _plan,
+    "a change of a job to 19,000 parameters": _change,
+    "a move of such a model to release 7.3": _move,
+    "4,000 jobs in a request": _many_jobs,
+    "1,000 jobs, all listed": _list,
     "JSON list with 9,000 unknown parameters": lambda target: target.spec(
         json.dumps({"classwise_config": [{"a": 1}] * 9000}).encode(), model=target.old_model
     ),

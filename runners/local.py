@@ -20,7 +20,7 @@ import msgspec
 from runners import cgroup, ports, processes
 from runners.environment import Rules, inherited
 from runners.protocol import Claim, Launch, RunEnd, RunIdentity, RunRequest, StartFailed, Verdict
-from taod import plain_file
+from taod import atomic_file, plain_file
 from taod.paths import RunFolder
 from taod.types.release import BASE
 
@@ -109,18 +109,18 @@ class LocalRunner(ABC):
 
     async def wait(self, identity: RunIdentity, request: RunRequest) -> RunEnd:
         session = await self._until_gone(identity, request)
-        since, group = identity.start_ticks or 0, _group(request.run_folder)
+        since, group = identity.start_ticks or 0, _group(request)
         left = await asyncio.to_thread(processes.kill_all, request.mark, session, since_ticks=since, group=group)
         if group is None:
             left += await asyncio.to_thread(processes.writers, request.job_folder.path, since)
         child = self._children.pop(identity.pid or 0, None)
         if child is not None:
             child.poll()
-        ended = _ended(request.run_folder)
+        ended = _ended(request)
         return msgspec.structs.replace(ended, left=[processes.name(pid) for pid in left]) if left else ended
 
     async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:
-        mark, group = request.mark, _group(request.run_folder)
+        mark, group = request.mark, _group(request)
         number = signal.SIGKILL if force else signal.SIGTERM
         loop = asyncio.get_running_loop()
         deadline = loop.time() + EXEC_LIMIT_S
@@ -186,7 +186,7 @@ class LocalRunner(ABC):
         else:
             group = cgroup.below_own(name)
         note = _Memory(cgroup.machine_kills(), None if group is None else str(group), request.memory_bytes)
-        request.run_folder.memory.write_bytes(msgspec.json.encode(note))
+        atomic_file.write(request.run_folder.memory, msgspec.json.encode(note), durable=False)
         limited = {cgroup.LIMITED: "1"} if request.memory_bytes else {}
         return words, {} if note.group is None else {cgroup.VARIABLE: note.group, **limited}
 
@@ -241,10 +241,10 @@ class _Memory(msgspec.Struct, frozen=True):
     limit: int = 0
 
 
-def _ended(run: RunFolder) -> RunEnd:
+def _ended(request: RunRequest) -> RunEnd:
     """The exit code, and for a SIGKILL or an unrecorded end whether it was an out-of-memory kill. Removes the control
     group."""
-    code, note = _read_exit(run), _read_memory(run)
+    code, note = request.run_folder.exit_code(), _read_memory(request)
     words = _killed(note) if code in (None, KILLED) else ""
     if note.group is not None:
         cgroup.remove(Path(note.group))
@@ -267,22 +267,29 @@ def _group_name(request: RunRequest) -> str:
 
 def _note_scope(request: RunRequest, pid: int) -> None:
     """Record the control group that systemd created for the run."""
-    note = _read_memory(request.run_folder)
+    note = _read_memory(request)
     if note.group is None and (scope := cgroup.scope_of(pid, _group_name(request))) is not None:
         note = msgspec.structs.replace(note, group=str(scope))
-        request.run_folder.memory.write_bytes(msgspec.json.encode(note))
+        atomic_file.write(request.run_folder.memory, msgspec.json.encode(note), durable=False)
 
 
-def _group(run: RunFolder) -> Path | None:
-    group = _read_memory(run).group
+def _group(request: RunRequest) -> Path | None:
+    group = _read_memory(request).group
     return None if group is None else Path(group)
 
 
-def _read_memory(run: RunFolder) -> _Memory:
+def _read_memory(request: RunRequest) -> _Memory:
+    """The note, whose group is the run's own, whatever the run has written there."""
     try:
-        return msgspec.json.decode(plain_file.read(run.memory), type=_Memory)
-    except (OSError, msgspec.DecodeError):
+        found = msgspec.json.decode(plain_file.read(request.run_folder.memory, plain_file.SMALL), type=_Memory)
+    except (OSError, ValueError, RecursionError):
         return _Memory()
+    own = _group_name(request)
+    if found.group is None or (
+        found.group.startswith("/") and own in Path(found.group).name and ".." not in found.group
+    ):
+        return found
+    return msgspec.structs.replace(found, group=None)
 
 
 def _lives(identity: RunIdentity, request: RunRequest) -> bool:
@@ -296,20 +303,9 @@ def _lives(identity: RunIdentity, request: RunRequest) -> bool:
 
 def _read_pid(run: RunFolder) -> tuple[int, int] | None:
     """Pid and start time written by the wrapper; None before it has written the whole line."""
-    text = _read(run.pid)
-    if not text.endswith("\n"):
-        return None
-    pid, start = text.split()
-    return int(pid), int(start)
-
-
-def _read_exit(run: RunFolder) -> int | None:
-    text = _read(run.exit)
-    return int(text) if text.endswith("\n") else None
-
-
-def _read(path: Path) -> str:
     try:
-        return plain_file.read(path).decode()
-    except FileNotFoundError:
-        return ""
+        text = plain_file.read(run.pid, plain_file.SMALL).decode()
+        pid, start = text.split()
+        return (int(pid), int(start)) if text.endswith("\n") and int(pid) <= processes.MOST_PID else None
+    except (FileNotFoundError, ValueError):
+        return None

@@ -16,7 +16,7 @@ import socket
 from pathlib import Path
 
 from runners.protocol import Command
-from taod import plain_file
+from taod import atomic_file, plain_file
 
 FIRST, LAST = 20_000, 32_767
 """Range of ports, below those of Linux for outgoing connections (net.ipv4.ip_local_port_range, from 32768)."""
@@ -46,7 +46,7 @@ class Reservation:
 
     def record(self, path: Path) -> None:
         """Write the port's number to a file. Raises OSError."""
-        path.write_text(f"{self.number}\n")
+        atomic_file.write(path, b"%d\n" % self.number, durable=False)
 
 
 def reserve() -> Reservation:
@@ -70,8 +70,8 @@ def reserve_again(path: Path) -> Reservation | None:
     holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind(("", int(plain_file.read(path))))
-    except (OSError, ValueError):
+        holder.bind(("", int(plain_file.read(path, plain_file.SMALL))))
+    except (OSError, ValueError, OverflowError):  # the run may have overwritten it
         holder.close()
         return None
     return Reservation(holder)
@@ -82,7 +82,8 @@ def write_to_spec(command: Command, number: int) -> None:
     if (found := _field_in_spec(command)) is not None:
         path, field = Path(found[0]), found[1]
         text = plain_file.read(path).decode("utf-8")
-        path.write_text(re.sub(rf"(?m)^( +{field}:).*$", rf"\1 {number}", text), encoding="utf-8")
+        changed = re.sub(rf"(?m)^( +{field}:).*$", rf"\1 {number}", text)
+        atomic_file.write(path, changed.encode(), durable=False, mode=0o600)
 
 
 def spec_shell(command: Command) -> list[str]:

@@ -13,6 +13,8 @@ from pathlib import Path
 from runners import cgroup
 
 PROC = Path("/proc")
+MOST_PID = 2**22
+"""The kernel's largest pid."""
 KILL_ROUNDS = 50
 """Rounds of killing before processes that keep forking are reported as survivors."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from runners.protocol import Claim, Command, RunEnd, RunRequest, StartFailed
-from taod import plain_file
+from taod import atomic_file, plain_file
 from taod.paths import RunFolder
 from taod.types.release import BASE
 
@@ -64,33 +64,22 @@ def take_claim(run: RunFolder) -> bool:
 def claimant(run: RunFolder) -> str | None:
     """The owner of the claim: `DAEMON` or the run's own name; None if it is free."""
     try:
-        return plain_file.read(run.claim).decode().strip()
+        return plain_file.read(run.claim, plain_file.SMALL).decode(errors="replace").strip()
     except FileNotFoundError:
         return None
-
-
-def exit_code(run: RunFolder) -> int | None:
-    """The exit code recorded by the wrapper; None before."""
-    try:
-        text = plain_file.read(run.exit).decode()
-    except FileNotFoundError:
-        return None
-    return int(text) if text.endswith("\n") else None
 
 
 def recorded_end(run: RunFolder) -> RunEnd | None:
     """The end recorded by `record_end`; None before."""
     try:
-        return msgspec.json.decode(plain_file.read(run.path / "ended.json"), type=RunEnd)
-    except (FileNotFoundError, msgspec.DecodeError):
+        return msgspec.json.decode(plain_file.read(run.path / "ended.json", plain_file.SMALL), type=RunEnd)
+    except (OSError, ValueError, RecursionError):
         return None
 
 
 def record_end(run: RunFolder, ended: RunEnd) -> RunEnd:
     """Record the end as reported by the engine or the cluster, which may drop it. Returns `ended`."""
-    aside = run.path / ".ended.json"
-    aside.write_bytes(msgspec.json.encode(ended))
-    aside.replace(run.path / "ended.json")
+    atomic_file.write(run.path / "ended.json", msgspec.json.encode(ended), durable=False)
     return ended
 
 
@@ -98,4 +87,4 @@ def claim_state(run: RunFolder) -> Claim:
     """State of a claimed attempt, from its folder."""
     if claimant(run) == DAEMON:
         return Claim.NEVER
-    return Claim.ENDED if recorded_end(run) is not None or exit_code(run) is not None else Claim.LIVES
+    return Claim.ENDED if recorded_end(run) is not None or run.exit_code() is not None else Claim.LIVES

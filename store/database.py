@@ -6,7 +6,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -169,6 +169,10 @@ class Database:
     def write(self, sql: str, parameters: Sequence[object] = ()) -> int:
         """Run a statement that changes rows. Returns how many it changed."""
         return self._run(sql, parameters).rowcount
+
+    def write_all(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run a statement that changes rows once for each sequence of parameters."""
+        self.connection.executemany(sql, rows)
 
     def insert(self, table: str, values: Mapping[str, object]) -> None:
         """Insert one row (column → value)."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterable
+
+import msgspec
 
 from store.columns import Columns
 from store.database import Database
@@ -35,6 +38,12 @@ class Datasets:
         """The dataset, if it belongs to this user."""
         row = self._db.row(f"{_SELECT} WHERE id = ? AND user_id = ?", [dataset_id, user_id])
         return None if row is None else _COLUMNS.read(row)
+
+    def states(self, user_id: str, dataset_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Id → name and state of those of the datasets that are this user's."""
+        sql = "SELECT id, name, state FROM datasets WHERE user_id = ? AND id IN (SELECT value FROM json_each(?))"
+        rows = self._db.rows(sql, [user_id, msgspec.json.encode([*dataset_ids]).decode()])
+        return {row[0]: (row[1], row[2]) for row in rows}
 
     def list(
         self,

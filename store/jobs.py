@@ -39,6 +39,7 @@ _PUBLIC = """SELECT jobs.id, jobs.action, jobs.parent_id, jobs.state, jobs.creat
 """The columns of `_public`. The index `jobs_of_owner` has all but the result."""
 _LISTED = "jobs.owner_id = ? AND jobs.owner_kind = ? AND jobs.sweep_id IS NULL"
 """The jobs that an owner lists: its sweeps, but not their trials."""
+_HISTORY = "INSERT INTO history (job_id, at, state, reason_code, reason_args) VALUES (?, ?, ?, ?, ?)"
 _PUBLIC_STATUS = {str(state): state.public for state in State}
 _RESULT = msgspec.json.Decoder(Result)
 _LONG_FIELDS = ("kpi", "graphical", "categorical")
@@ -187,6 +188,15 @@ class Jobs:
         rows = self._db.rows(sql, [msgspec.json.encode(list(job_ids)).decode()])
         return {job.id: job for job in map(_COLUMNS.read, rows)}
 
+    def of_owners(
+        self, owner_kind: OwnerKind, owner_ids: Iterable[str], states: Iterable[State]
+    ) -> builtins.list[JobRecord]:
+        """The jobs of any of these owners that are in any of these states, oldest first."""
+        names, ids = [str(state) for state in states], msgspec.json.encode([*owner_ids]).decode()
+        sql = f"""{_SELECT} WHERE {owner_column(owner_kind)} IN (SELECT value FROM json_each(?))
+            AND state IN ({", ".join("?" * len(names))}) ORDER BY created_on, id"""
+        return [_COLUMNS.read(row) for row in self._db.rows(sql, [ids, *names])]
+
     def ended_before(self, at: str) -> builtins.list[str]:
         """Ids of the jobs that ended before this time (ISO 8601, in the store's format)."""
         ended = ", ".join(f"'{state}'" for state in State if state.ended)
@@ -264,6 +274,18 @@ class Jobs:
             leases.take(self._db, job_id, slots, since=job.last_modified)
             return job
 
+    def note_all(self, notes: Iterable[tuple[str, Reason]]) -> None:
+        """Add notes, each with its job's id, to the histories of jobs. Raises NotFound."""
+        with self._db.transaction():
+            at, states = iso(self._clock.time()), dict[str, State]()
+            rows = []
+            for job_id, note in notes:
+                if job_id not in states:
+                    states[job_id] = self._state(job_id)
+                arguments = msgspec.json.encode(note.arguments).decode()
+                rows.append((job_id, at, str(states[job_id]), str(note.code), arguments))
+            self._db.write_all(_HISTORY, rows)
+
     def note(self, job_id: str, note: Reason) -> None:
         """Append a note to the job's history. Raises NotFound."""
         with self._db.transaction():
@@ -330,9 +352,8 @@ class Jobs:
         return State(row[0])
 
     def _add_history(self, job_id: str, at: str, state: State, reason: Reason) -> None:
-        sql = "INSERT INTO history (job_id, at, state, reason_code, reason_args) VALUES (?, ?, ?, ?, ?)"
         arguments = msgspec.json.encode(reason.arguments).decode()
-        self._db.write(sql, [job_id, at, str(state), str(reason.code), arguments])
+        self._db.write(_HISTORY, [job_id, at, str(state), str(reason.code), arguments])
 
 
 def _public(row: tuple[Any, ...]) -> Job:

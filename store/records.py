@@ -36,6 +36,10 @@ class TokenRecord(msgspec.Struct, frozen=True):
     """Rounded to the hour."""
 
 
+WITH_DATA = ("ready", "linked")
+"""States of a dataset that has files, in the root or in a linked folder."""
+
+
 class DatasetRecord(msgspec.Struct):
     id: str
     user_id: str
@@ -60,7 +64,7 @@ class DatasetRecord(msgspec.Struct):
     @property
     def has_data(self) -> bool:
         """Whether it has files, in the root or in a linked folder."""
-        return self.state in ("ready", "linked")
+        return self.state in WITH_DATA
 
 
 class ModelRecord(msgspec.Struct):

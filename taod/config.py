@@ -50,6 +50,8 @@ class ServerConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Days for which a token of the login endpoint is valid; 0: for ever."""
     streams_per_user: Slots = 128
     """Most event streams and followed logs of one user."""
+    transfers_per_user: Annotated[int, Meta(ge=1)] = 4
+    """Uploads, and archives to download, of one user at the same time; others wait."""
 
 
 class StorageConfig(msgspec.Struct, forbid_unknown_fields=True):

@@ -177,9 +177,47 @@ def read_value(text: str) -> Any:
 
 
 def write_yaml(document: Any, *, width: int = 10_000) -> str:
-    """The document as YAML, with keys in their order."""
-    text = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width)
-    return str(text)
+    """The document as YAML, with keys in their order.
+
+    A long one is written in pieces, between which other threads run: the C library holds the interpreter's lock.
+    """
+    if not isinstance(document, dict | list) or not document or not is_long(document):
+        return _piece(document, width)
+    texts: list[str] = []
+    part, left = type(document)(), _LONG_VALUES
+    for key, value in document.items() if isinstance(document, dict) else enumerate(document):
+        weight = _weight(value, _LONG_VALUES)
+        if part and weight > left:
+            texts.append(_piece(part, width))
+            part, left = type(document)(), _LONG_VALUES
+        if weight > _LONG_VALUES and isinstance(value, dict | list):
+            texts.append(_entry(key if isinstance(document, dict) else None, value, width))
+            continue
+        left -= weight
+        if isinstance(part, dict):
+            part[key] = value
+        else:
+            part.append(value)
+    return "".join([*texts, _piece(part, width) if part else ""])
+
+
+def _piece(document: object, width: int) -> str:
+    return str(yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width))
+
+
+def _entry(key: Hashable, value: object, width: int) -> str:
+    """One entry of a mapping, or of a list for the key None, whose value is long."""
+    lines = write_yaml(value, width=width)
+    if key is None:
+        return f"- {_indented(lines)}"
+    head = _piece({key: None}, width).removesuffix(" null\n")
+    simple = not head.startswith("? ")
+    return f"{head}\n{lines}" if simple and isinstance(value, list) else f"{head}\n  {_indented(lines)}"
+
+
+def _indented(lines: str) -> str:
+    """All lines but the first, moved to the right."""
+    return lines.removesuffix("\n").replace("\n", "\n  ") + "\n"
 
 
 def _reject_duplicate_keys(node: yaml.MappingNode) -> None:
@@ -200,14 +238,17 @@ def measure(value: object, bounds: Bounds) -> int:
 
 def is_long(value: object) -> bool:
     """Whether work on a value takes milliseconds, so that it belongs in a thread."""
-    left, open_values = _LONG_VALUES, [value]
-    while open_values:
+    return _weight(value, _LONG_VALUES) > _LONG_VALUES
+
+
+def _weight(value: object, most: int) -> int:
+    """The number of values, with long texts for several; more than `most` for any larger number."""
+    weight, open_values = 0, [value]
+    while open_values and weight <= most:
         item = open_values.pop()
-        left -= 1 + len(item) // _LONG_TEXT if isinstance(item, str) else 1
-        if left < 0:
-            return True
+        weight += 1 + len(item) // _LONG_TEXT if isinstance(item, str) else 1
         open_values.extend(item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
-    return False
+    return weight
 
 
 def _bound_events(events: Iterable[yaml.Event], bounds: Bounds) -> None:

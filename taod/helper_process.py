@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -100,6 +101,26 @@ class HelperProcess:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+
+
+def ask_once(module: str, question: bytes, patience_s: float) -> bytes:
+    """The answer of a process for this request alone; blocks. Raises Rejected, EOFError, TimeoutError."""
+    command = [sys.executable, "-m", module]
+    paths = [str(Path(taod.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    sent = len(question).to_bytes(_SIZE, "big") + question
+    try:
+        answered = subprocess.run(
+            command, input=sent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=patience_s, env=environment
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"{module} took more than {patience_s:g} s") from error
+    status, answer = answered.stdout[:1], answered.stdout[1 + _SIZE :]
+    if status not in (_ANSWERED, _REJECTED):
+        raise EOFError(f"{module} ended")
+    if status == _REJECTED:
+        raise Rejected(answer.decode())
+    return answer
 
 
 def serve(answer: Callable[[bytes], bytes], memory_bytes: int | None = None) -> None:

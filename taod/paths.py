@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from taod import plain_file
+
+_MOST_CODE = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +113,8 @@ class JobFolder:
     def status_folder(self) -> Path:
         """Where the job's tool writes status.json: below its results, unless its command.json names another folder."""
         try:
-            found = json.loads(plain_file.read(self.command)).get("status_folder")
-        except (OSError, ValueError):
+            found = msgspec.json.decode(plain_file.read(self.command, plain_file.SMALL), type=_Command).status_folder
+        except (OSError, ValueError, RecursionError):  # there is none, or the run has replaced it
             found = None
         return self.results if found is None else Path(found)
 
@@ -123,11 +126,26 @@ class JobFolder:
         return self.path / filename
 
 
+class _Command(msgspec.Struct):
+    """What is read of a job's command.json."""
+
+    status_folder: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """`jobs/<id>/runs/<attempt>/`: claim, identity and end of one run."""
 
     path: Path
+
+    def exit_code(self) -> int | None:
+        """The exit code that the wrapper has recorded; None before, and if the run has replaced it."""
+        try:
+            text = plain_file.read(self.exit, plain_file.SMALL).decode()
+            code = int(text) if text.endswith("\n") else -1
+        except (FileNotFoundError, ValueError):
+            return None
+        return code if 0 <= code <= _MOST_CODE else None
 
     @property
     def claim(self) -> Path:

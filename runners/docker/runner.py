@@ -194,12 +194,12 @@ class Docker:
                 ended = await self._ending(engine, handle, request)
                 return await self._finish(engine, handle, request, ended)
             except ContainerGone:
-                code = remote_wrapper.exit_code(run)
+                code = run.exit_code()
                 return remote_wrapper.record_end(
                     run, RunEnd(code, "" if code is not None else "its container was removed")
                 )
             except (NoEngine, Rejected) as error:
-                code = remote_wrapper.exit_code(run)
+                code = run.exit_code()
                 if code is not None and backoff.failures:
                     return RunEnd(code)
                 backoff.report(log, error, "container %s cannot be waited for now", handle)
@@ -235,7 +235,7 @@ class Docker:
 
     async def _ending(self, engine: Engine, handle: str, request: RunRequest) -> RunEnd:
         state = await in_thread(engine.state, handle)
-        code = remote_wrapper.exit_code(request.run_folder)
+        code = request.run_folder.exit_code()
         message = state.error
         if state.out_of_memory and (code or state.exit_code):
             limit = f" of {self._config.memory} (runner.docker.memory)" if self._config.memory else ""

@@ -153,7 +153,7 @@ class Slurm:
 
             self._watcher.watch(name, update)
             try:
-                while (code := remote_wrapper.exit_code(run)) is None and len(reports) < CONFIRMATIONS:
+                while (code := run.exit_code()) is None and len(reports) < CONFIRMATIONS:
                     await watch.changed()
             finally:
                 self._watcher.leave(update)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import IO, Any
-
-from taod import plain_file
+from typing import IO, Any, BinaryIO
 
 BLOCK_BYTES = 256 * 1024
 _MAX_QUEUED_BLOCKS = 8
 
 
-async def file_blocks(path: Path, start: int, length: int) -> AsyncIterator[bytes]:
-    """`length` bytes of a file from `start` on, in blocks read by a thread; fewer if the file becomes shorter."""
-    source = await asyncio.to_thread(plain_file.binary, path)
+async def file_blocks(source: BinaryIO, start: int, length: int) -> AsyncIterator[bytes]:
+    """`length` bytes of an open file from `start` on, in blocks read by a thread; fewer if it becomes shorter.
+
+    Closes the file.
+    """
     try:
         await asyncio.to_thread(source.seek, start)
         while length > 0:
@@ -30,7 +29,7 @@ async def file_blocks(path: Path, start: int, length: int) -> AsyncIterator[byte
         source.close()
 
 
-async def written_by(write: Callable[[IO[bytes]], None]) -> AsyncIterator[bytes]:
+async def written_by(write: Callable[[IO[bytes]], None]) -> AsyncGenerator[bytes, None]:
     """The blocks that a function, run in a thread, writes to a file object.
 
     At most `_MAX_QUEUED_BLOCKS` blocks are in memory. The function is stopped if the reader leaves; its errors are

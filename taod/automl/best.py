@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from taod import atomic_file, plain_file
 from taod.catalogue.commands import artifacts, placeholders
 from taod.catalogue.network import Network
 from taod.catalogue.specfiles import emit
@@ -70,6 +71,7 @@ def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
-        aside = target.with_name(f".{target.name}.new")
-        shutil.copy2(source, aside)
+        aside, descriptor = atomic_file.create_aside(target)
+        with plain_file.binary(source) as old, os.fdopen(descriptor, "wb") as new:
+            shutil.copyfileobj(old, new)
         aside.replace(target)

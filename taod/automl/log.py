@@ -26,7 +26,7 @@ class SweepLog:
         """Append a line after the time."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            appended = plain_file.descriptor(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            appended = plain_file.descriptor(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
             with os.fdopen(appended, "a", encoding="utf-8") as handle:
                 handle.write(f"{iso(self._clock.time())} {line}\n")
         except OSError:

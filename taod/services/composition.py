@@ -38,6 +38,7 @@ from taod.services.jobs.queue_service import Queue
 from taod.services.jobs.resolution import Resolver
 from taod.services.jobs.spec_service import Specs
 from taod.services.jobs.submission import Submission
+from taod.services.lanes import Lanes
 from taod.services.models.model_release import ModelReleases
 from taod.services.models.model_service import Models
 from taod.services.models.pretrained import Ptms
@@ -227,6 +228,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         backups=Backups(root, config.storage),
         snapshots=snapshots,
         streams=Streams(config.server.streams_per_user),
+        transfers=Lanes(config.server.transfers_per_user),
         watches=SharedWatches(),
         started=clock.monotonic(),
     )

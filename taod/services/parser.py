@@ -10,13 +10,12 @@ from typing import Any
 import msgspec
 
 from taod.catalogue.network import Network
-from taod.catalogue.specfiles.parse_process import MEMORY_BYTES, Text, read
+from taod.catalogue.specfiles.parse_process import MEMORY_BYTES, SHORT_BYTES, Text, read
 from taod.config import LimitsConfig
 from taod.documents import Bounds, DocumentError
 from taod.errors import Unavailable
 from taod.helper_process import HelperProcess, Rejected
 
-SHORT_BYTES = 4096
 _START_S = 5.0
 """Added to the deadline for the start of the process."""
 _MAX_PENDING = 32

@@ -26,6 +26,7 @@ from taod.services.jobs.job_service import Jobs
 from taod.services.jobs.queue_service import Queue
 from taod.services.jobs.spec_service import Specs
 from taod.services.jobs.submission import Submission
+from taod.services.lanes import Lanes
 from taod.services.models.model_release import ModelReleases
 from taod.services.models.model_service import Models
 from taod.services.models.pretrained import Ptms
@@ -78,6 +79,8 @@ class Services:
     backups: Backups
     snapshots: Snapshots
     streams: Streams
+    transfers: Lanes
+    """Uploads and downloads of archives, which compute for as long as they last."""
     watches: SharedWatches
     started: float
     """Start of the daemon by `clock.monotonic()`."""

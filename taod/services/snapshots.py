@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from store import Store
+from taod.services.lanes import Lanes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,24 +28,17 @@ class Snapshots:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="snapshot")
-        self._turns: dict[str, asyncio.Lock] = {}
-        self._asked: Counter[str] = Counter()
+        self._lanes = Lanes()
 
     async def run(self, lane: str, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """What `work` returns or raises. It may read the store, but write nothing there."""
         if self._store.in_memory:
             return work(*arguments, **named)
         loop, context = asyncio.get_running_loop(), contextvars.copy_context()
-        self._asked[lane] += 1
-        try:
-            async with self._turns.setdefault(lane, asyncio.Lock()):
-                return await loop.run_in_executor(
-                    self._threads, lambda: context.run(self._read, lambda: work(*arguments, **named))
-                )
-        finally:
-            self._asked[lane] -= 1
-            if not self._asked[lane]:
-                del self._asked[lane], self._turns[lane]
+        async with self._lanes.turn(lane):
+            return await loop.run_in_executor(
+                self._threads, lambda: context.run(self._read, lambda: work(*arguments, **named))
+            )
 
     def close(self) -> None:
         """Start no more work."""

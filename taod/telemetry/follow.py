@@ -6,6 +6,7 @@ import asyncio
 import os
 import stat
 from collections.abc import AsyncGenerator, Iterator
+from itertools import islice
 from pathlib import Path
 
 from taod import plain_file
@@ -16,6 +17,8 @@ BLOCK = 256 * 1024
 DEPTH = 2
 """Levels of subfolders in which a file is searched."""
 FOLDERS_SEARCHED = 1_000
+ENTRIES_SEARCHED = 30_000
+"""Files and folders among which a file is searched: these take 20 ms."""
 _TAIL = 64
 """Bytes before the offset that are compared to detect a rewritten file."""
 
@@ -136,13 +139,16 @@ def _newest_below(folder: Path, name: str) -> Path | None:
 
 def _folders(top: Path) -> Iterator[Path]:
     """The folders below `top`, nearest first, at most DEPTH deep and FOLDERS_SEARCHED many."""
-    level, searched = [top], 0
+    level, searched, left = [top], 0, ENTRIES_SEARCHED
     for _ in range(DEPTH):
         below: list[Path] = []
         for folder in level:
             try:
                 with os.scandir(folder) as entries:
-                    below += [folder / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+                    for entry in islice(entries, left):
+                        left -= 1
+                        if entry.is_dir(follow_symlinks=False):
+                            below.append(folder / entry.name)
             except OSError:
                 continue
         below = below[: FOLDERS_SEARCHED - searched]

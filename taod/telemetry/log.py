@@ -29,7 +29,7 @@ def tail(path: Path, lines: int, since: int = 0) -> bytes:
     `since`: byte offset of the first line to read; ignored if the log is shorter, because it was truncated.
     """
     try:
-        file = plain_file.binary(path)
+        file = plain_file.beneath(path.parent, path.name)
     except FileNotFoundError:
         return b""
     if lines <= 0:
@@ -68,7 +68,7 @@ def read_range(path: Path, start: int, end: int | None = None, *, most: int = MO
     Read a longer range in several calls.
     """
     try:
-        with plain_file.binary(path) as file:
+        with plain_file.beneath(path.parent, path.name) as file:
             file.seek(start)
             return file.read(most if end is None else max(0, min(end - start, most)))
     except FileNotFoundError:

@@ -11,8 +11,9 @@ import ctypes.util
 import errno
 import os
 from pathlib import Path
+from typing import BinaryIO
 
-from taod import plain_file
+from taod import atomic_file, plain_file
 
 KEEP_SIZE, PUNCH_HOLE = 1, 2
 PAGE = 4096
@@ -24,7 +25,7 @@ def trim(path: Path, most: int) -> bool:
     """Drop the middle of a log that takes more than `most` bytes of disk; a quarter of `most` is kept at its beginning,
     half at its end. Returns whether it was dropped: some file systems have no holes, so the log keeps growing there."""
     try:
-        descriptor = plain_file.descriptor(path, os.O_RDWR)
+        descriptor = plain_file.descriptor(path, os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:
         return False
     try:
@@ -44,14 +45,19 @@ def trim(path: Path, most: int) -> bool:
 def close_up(path: Path, most: int) -> None:
     """Rewrite a log without its hole. Call after the last write."""
     try:
-        status = path.stat()
+        old = plain_file.beneath(path.parent, path.name)
     except FileNotFoundError:
         return
+    with old:
+        _rewrite(path, old, most)
+
+
+def _rewrite(path: Path, old: BinaryIO, most: int) -> None:
+    status = os.fstat(old.fileno())
     if status.st_size <= most or not most or status.st_blocks * 512 >= status.st_size:
         return
-    aside = path.with_name(f".{path.name}.new")
-    with plain_file.binary(path) as old, aside.open("wb") as new:
-        os.fchmod(new.fileno(), 0o600)
+    aside, descriptor = atomic_file.create_aside(path, 0o600)
+    with os.fdopen(descriptor, "wb") as new:
         left_out = 0
         for start, end in _data(old.fileno(), status.st_size):
             if start > 0 and not left_out:

@@ -13,6 +13,9 @@ from taod.telemetry.epochs import EpochValues, Values
 from taod.telemetry.numbers import NoNumber, count, number, numbers
 from taod.types.job import Categorical, CategoryValue, Graphical, Kpi
 
+MOST_METRICS = 2_000
+"""Metrics of a job, and curves, and metrics by category: their values are stored together, again and again."""
+
 
 class Series:
     """Adds to a list of Kpi."""
@@ -30,6 +33,8 @@ class Series:
 
     def _values(self, metric: str) -> Values:
         kpi = self._by_metric.get(metric)
+        if kpi is None and len(self._kpis) >= MOST_METRICS:
+            return {}  # not kept
         if kpi is None:
             kpi = self._by_metric[metric] = Kpi(metric)
             self._kpis.append(kpi)
@@ -70,6 +75,8 @@ class Curves:
 
     def _values(self, metric: str) -> Values:
         curve = self._by_metric.get(metric)
+        if curve is None and len(self._curves) >= MOST_METRICS:
+            return {}  # not kept
         if curve is None:
             curve = self._by_metric[metric] = Graphical(metric)
             self._curves.append(curve)
@@ -113,7 +120,8 @@ def set_categories(kept: list[Categorical], block: Mapping[str, Any]) -> None:
                     kept[position] = latest
                     break
             else:
-                kept.append(latest)
+                if len(kept) < MOST_METRICS:
+                    kept.append(latest)
 
 
 def _fingerprint(block: Mapping[str, Any]) -> bytes:

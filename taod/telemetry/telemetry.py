@@ -11,7 +11,7 @@ import msgspec
 
 from store import Store
 from store.records import JobRecord
-from taod import plain_file
+from taod import atomic_file, plain_file
 from taod.backoff import Backoff
 from taod.catalogue.commands import artifacts
 from taod.catalogue.network import get, get_network
@@ -162,14 +162,15 @@ class _Run:
         found = artifacts.checkpoints(get_network(self._job.network, self._job.release), self._folder.results)
         run = self._folder.run(self._job.attempt)
         try:
-            run.path.mkdir(parents=True, exist_ok=True)
-            run.resumed_from.write_text(str(max((epoch for epoch, _ in found), default=0)))
+            last = max((epoch for epoch, _ in found), default=0)
+            atomic_file.write(run.resumed_from, str(last).encode(), durable=False)
         except OSError:
             _log.exception("the epoch that job %s resumes from could not be recorded", self._job.id)
 
     def _resumed_from(self, attempt: int) -> int:
         try:
-            return int(plain_file.read(self._folder.run(attempt).resumed_from)) if self._resumes_at_first else 0
+            recorded = self._folder.run(attempt).resumed_from
+            return int(plain_file.read(recorded, plain_file.SMALL)) if self._resumes_at_first else 0
         except (OSError, ValueError):
             return 0
 

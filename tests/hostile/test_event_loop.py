@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from taod.api.routes import files
@@ -15,6 +17,10 @@ from taod.scheduler import scheduler
 from taod.services.jobs import command_builder, preflight_facts, resolution, spec_service
 from taod.services.jobs.submission import MOST_JOBS
 from taod.services.models import model_release
+from taod.telemetry import follow
+from taod.telemetry.metric_series import MOST_METRICS
+from taod.telemetry.status import StatusReader
+from taod.types.dataset import UploadAnswer
 from taod.types.state import State
 from tests.api.conftest import Server
 from tests.api.conftest import config as config
@@ -22,6 +28,7 @@ from tests.api.conftest import gate as gate
 from tests.api.conftest import images as images
 from tests.api.conftest import server as server
 from tests.api.conftest import tool_path as tool_path
+from tests.patience import PATIENCE_S
 
 LONG = {f"f{number}": 1 for number in range(2000)}
 Watch = Callable[[Any, str], None]
@@ -202,6 +209,15 @@ async def test_a_request_creates_a_bounded_number_of_jobs(server: Server, images
     assert "150 in one request" in described
 
 
+async def test_the_specifications_of_one_request_have_a_bounded_length(server: Server, images: Any) -> None:
+    model = await trainable(server, images)
+    long = {f"f{number}": "x" * 100 for number in range(10_000)}
+    await server.call("POST", f"/model/{model}/specs/train", 201, json=long)
+    body = {"job": None, "actions": ["train"] * 5}
+    assert "send several" in await server.rejected("POST", f"/model/{model}/job", json=body)
+    assert server.services.store.jobs.list()[1] == 0
+
+
 async def test_a_plan_has_a_bounded_length(server: Server, images: Any) -> None:
     model = await trainable(server, images)
     long = {f"f{number}": "x" * 100 for number in range(10_000)}
@@ -300,3 +316,59 @@ async def test_many_jobs_enter_the_queue_in_slices_and_in_the_order_of_their_pri
             await anext(aiter(events))
     assert (sum(passes), max(passes) <= scheduler.CHANGED_AT_ONCE) == (121, True)
     assert leased[0] == last
+
+
+def test_a_run_reports_a_bounded_number_of_metrics() -> None:
+    reader = StatusReader("classification_pyt")
+    for start in range(0, 3 * MOST_METRICS, 1000):
+        names = {f"m{number}": 0.5 for number in range(start, start + 1000)}
+        line = {"epoch": 1, "kpi": names, "graphical": names, "categorical": {name: {"a": 0.5} for name in names}}
+        reader.feed(msgspec.json.encode(line) + b"\n")
+    result = reader.result
+    assert max(len(result.kpi), len(result.graphical), len(result.categorical)) == MOST_METRICS
+
+
+def test_a_search_for_a_status_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "ENTRIES_SEARCHED", 10)
+    for number in range(50):
+        (tmp_path / str(number)).mkdir()
+    assert len([*follow._folders(tmp_path)]) == 10
+
+
+@pytest.mark.parametrize("kind", ["upload", "download"])
+async def test_transfers_of_one_user_take_turns(
+    server: Server, images: Any, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    data, most = await server.dataset(), server.services.config.server.transfers_per_user
+    job = await held(server, await trainable(server, images))
+    server.services.jobs.folder(server.services.jobs.record(server.user.id, job)).results.mkdir(parents=True)
+    (server.services.root.job(job).results / "weights.pth").write_bytes(b"weights")
+    running: list[int] = []
+    full, gate = asyncio.Event(), asyncio.Event()
+
+    async def waits() -> None:
+        running.append(1)
+        if len(running) == most:
+            full.set()
+        await gate.wait()
+
+    async def upload(*arguments: Any) -> UploadAnswer:
+        await waits()
+        return UploadAnswer("done")
+
+    async def written(write: Any) -> AsyncGenerator[bytes, None]:
+        await waits()
+        yield b"archive"
+
+    monkeypatch.setattr(server.services.datasets, "upload", upload)
+    monkeypatch.setattr(files, "written_by", written)
+    verb, path = ("POST", f"/dataset/{data}/upload") if kind == "upload" else ("GET", f"/job/{job}/download")
+    asked = [asyncio.create_task(server.client.request(verb, server.base + path)) for _ in range(most + 3)]
+    async with asyncio.timeout(PATIENCE_S):
+        await full.wait()
+        await server.call("GET", f"/dataset/{data}", 200)
+        assert len(running) == most
+        gate.set()
+        answers = await asyncio.gather(*asked)
+    assert {answer.status_code for answer in answers} == {201 if kind == "upload" else 200}
+    assert len(running) == most + 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib
 import json
 import os
 import pty
@@ -14,13 +15,16 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from rich.segment import Segment
 from textual.color import Color
 
 from taod import terminal
+from taod.cli import main
 from tests.hostile.conftest import Daemon
 from tests.patience import PATIENCE_S
 from tui.render_filters import VisibleControls
@@ -121,7 +125,41 @@ COMMANDS = {
     "a port": "serve --port @ATTACK",
     "a root": "stop --root @ATTACK",
     "a dashboard of a root": "tui --root @ATTACK",
+    "job compare": "job compare @JOB @JOB",
+    "job compare json": "job compare @JOB @JOB --json",
+    "job compare markdown": "job compare @JOB @JOB --markdown",
+    "job compare csv": "job compare @JOB @JOB --csv",
+    "job compare html": "job compare @JOB @JOB --html",
+    "an unknown job": "job compare @JOB @ATTACK",
+    "job hold": "job hold @ATTACK",
+    "job pause": "job pause @ATTACK",
+    "job release": "job release @ATTACK",
+    "job resume": "job resume @ATTACK",
+    "sweep finish": "sweep finish @ATTACK",
+    "queue pause": "queue pause --reason @ATTACK",
+    "queue resume": "queue resume",
+    "network ls": "network ls",
+    "dataset check": "dataset check @DATASET",
+    "dataset run": "dataset run @DATASET @ATTACK",
+    "dataset spec default": "dataset spec default @DATASET @ATTACK",
+    "dataset spec schema": "dataset spec schema @DATASET @ATTACK",
+    "dataset spec set": "dataset spec set @DATASET @ATTACK @ATTACK",
+    "dataset spec edit": "dataset spec edit @DATASET @ATTACK",
+    "model rm": "model rm @ATTACK",
+    "model spec edit": "model spec edit @MODEL @ATTACK",
+    "model spec schema": "model spec schema @MODEL @ATTACK",
+    "user token": "user token @ATTACK --root @ROOT",
+    "backup": "backup --root @ATTACK",
+    "openapi": "openapi",
+    "mcp": "mcp --root @ATTACK",
+    "a daemon in the background": "serve --detach --root @ROOT --config @ATTACK",
+    "a second daemon in the background": "serve --detach --root @ROOT",
+    "service unit": "service install --print --root @ATTACK",
+    "service status": "service status",
+    "service remove": "service remove",
 }
+NOT_DRIVEN = {"quickstart": "it shows objects that it has created itself, and trains for minutes"}
+"""Command → why it is not driven here."""
 KEYS = {
     "log": b"l",
     "zoom": b"\r",
@@ -244,7 +282,8 @@ def shown(daemon: Daemon, hostile: dict[str, str]) -> dict[str, bytes]:
     for name, line in COMMANDS.items():
         words = [hostile[word[1:]].replace("\0", "") if word.startswith("@") else word for word in line.split()]
         filled.append((name, words))
-    environment = {"TAOD_ROOT": str(daemon.root), "TERM": "xterm-256color", "COLUMNS": "160"}
+    environment = {"TAOD_ROOT": str(daemon.root), "TERM": "xterm-256color", "COLUMNS": "160", "EDITOR": "true"}
+    environment["XDG_CONFIG_HOME"] = str(daemon.folder / "settings")
     lines = daemon.folder / "lines.json"  # A terminal's line has 4,096 characters at most.
     lines.write_text(json.dumps(filled))
     # One command asks whether to start a daemon.
@@ -258,6 +297,26 @@ def shown(daemon: Daemon, hostile: dict[str, str]) -> dict[str, bytes]:
         os.close(end)
     parts = re.split(rb"@@([a-zA-Z ]+)@@", bytes(seen))
     return {name.decode(): text for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def leaves(found: click.Command, path: str) -> Iterator[str]:
+    if isinstance(found, click.Group):
+        for name in found.list_commands(click.Context(found)):
+            below = found.get_command(click.Context(found), name)
+            assert below is not None
+            yield from leaves(below, f"{path} {name}")
+    else:
+        yield path
+
+
+def test_every_command_is_driven() -> None:
+    every = [
+        leaf
+        for name, (module, attribute, _) in main.COMMANDS.items()
+        for leaf in leaves(getattr(importlib.import_module(module), attribute), name)
+    ]
+    driven = [f"{line} " for line in (*COMMANDS.values(), *NOT_DRIVEN)]
+    assert [leaf for leaf in every if not any(line.startswith(f"{leaf} ") for line in driven)] == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -173,7 +173,8 @@ async def _uploaded(request: Call, services: Services, user: UserRecord, dataset
         ),
     )
     part = content_range.parse(headers.get("content-range"))
-    answer = await services.datasets.upload(user.id, dataset_id, request.stream(), options, part)
+    async with services.transfers.turn(f"uploads of {user.id}"):
+        answer = await services.datasets.upload(user.id, dataset_id, request.stream(), options, part)
     if answer.received is None:
         return Response(answer, status_code=201)
     return Response(answer, status_code=308, headers=content_range.range_header(answer.received))

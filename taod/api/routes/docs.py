@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
+import threading
 from functools import cache
 from typing import Any
 
@@ -43,18 +45,35 @@ class DocsController(Controller):
 
     @get("/openapi.json")
     async def as_json(self) -> Response[bytes]:
-        return Response(msgspec.json.encode(document()), media_type="application/json")
+        return Response(await asyncio.to_thread(_written, "json"), media_type="application/json")
 
     @get("/openapi.yaml")
     async def as_yaml(self) -> Response[bytes]:
-        import yaml  # Loaded on request, like the document itself.
-
-        text = yaml.safe_dump(document(), sort_keys=False, allow_unicode=True)
-        return Response(text.encode(), media_type="application/yaml")
+        return Response(await asyncio.to_thread(_written, "yaml"), media_type="application/yaml")
 
     @get(["/redoc", "/swagger"])
     async def as_page(self) -> Response[bytes]:
-        return Response(page(document()).encode(), media_type="text/html", headers=_HEADERS)
+        return Response(await asyncio.to_thread(_written, "page"), media_type="text/html", headers=_HEADERS)
+
+
+def _written(form: str) -> bytes:
+    """The documentation as JSON, YAML or page, written once. Blocks for up to seconds."""
+    with _WRITING:
+        return _written_once(form)
+
+
+@cache
+def _written_once(form: str) -> bytes:
+    if form == "json":
+        return msgspec.json.encode(document())
+    if form == "page":
+        return page(document()).encode()
+    import yaml  # Loaded on request, like the document itself.
+
+    return yaml.safe_dump(document(), sort_keys=False, allow_unicode=True).encode()
+
+
+_WRITING = threading.Lock()
 
 
 @cache

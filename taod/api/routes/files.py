@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
+import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import ClassVar
+from typing import BinaryIO, ClassVar
 from urllib.parse import quote
 
 from litestar import Controller, Response, get
@@ -21,7 +22,7 @@ from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.responses import read
 from taod.api.streams import any_of, file_blocks, written_by
 from taod.errors import NotFound
-from taod.services.jobs.job_files import find_artifact, has_artifacts, list_artifacts, pack
+from taod.services.jobs.job_files import has_artifacts, list_artifacts, open_artifact, pack
 from taod.telemetry import log as logs
 from taod.types.common import DATASET, MODEL, OwnerKind
 from taod.types.job import Artifact
@@ -59,9 +60,13 @@ class FilesController(Controller):
         if tail is not None:
             block = await asyncio.to_thread(logs.tail, path, min(tail, _MAX_LINES))
             return _one_block(await asyncio.to_thread(logs.plain, block) if plain else block, headers)
+        try:
+            source = await asyncio.to_thread(plain_file.beneath, path.parent, path.name)
+        except OSError as error:
+            raise NotFound(f"the log of job {job.id} cannot be read: {error.strerror}") from error
         if plain:
-            return Stream(_plain(file_blocks(path, 0, size)), media_type=TEXT, headers={LOG_SIZE: str(size)})
-        return _part_of_file(request, path, size, TEXT, headers)
+            return Stream(_plain(file_blocks(source, 0, size)), media_type=TEXT, headers={LOG_SIZE: str(size)})
+        return _part_of_file(request, source, size, TEXT, headers)
 
     @get("/files", summary="Files of a Job")
     async def get_files(
@@ -79,16 +84,16 @@ class FilesController(Controller):
         job = self._job(request, services, user, job_id)
         await services.jobs.mask_log(job)
         folder = services.jobs.folder(job)
-        found = await asyncio.to_thread(find_artifact, folder, str(path))
-        kind = mimetypes.guess_type(found.name)[0] or "application/octet-stream"
+        source = await asyncio.to_thread(open_artifact, folder, str(path))
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         if kind.startswith("text/") or kind in ("application/json", "application/yaml"):
             kind = TEXT
         headers = {
             "Accept-Ranges": "bytes",
-            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(found.name)}",
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(path.name)}",
             "X-Content-Type-Options": "nosniff",
         }
-        return _part_of_file(request, found, plain_file.size(found) or 0, kind, headers)
+        return _part_of_file(request, source, os.fstat(source.fileno()).st_size, kind, headers)
 
     @get("/download", summary="Download Job Artifacts", media_type="application/octet-stream")
     async def download(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> Stream:
@@ -98,8 +103,17 @@ class FilesController(Controller):
         if not await asyncio.to_thread(has_artifacts, folder):
             raise NotFound(f"job {job.id} has nothing to download yet: it is {job.state} ({job.reason_text})")
         await services.jobs.mask_log(job)
+
+        async def packed() -> AsyncIterator[bytes]:
+            async with (
+                services.transfers.turn(f"downloads of {user.id}"),
+                aclosing(written_by(lambda into: pack(folder, job.id, into))) as blocks,
+            ):
+                async for block in blocks:
+                    yield block
+
         return Stream(
-            written_by(lambda into: pack(folder, job.id, into)),
+            packed(),
             media_type="application/octet-stream",
             headers={"Content-Disposition": f'attachment; filename="{job.id}.tar.gz"'},
         )
@@ -186,11 +200,15 @@ def _one_block(block: bytes, headers: dict[str, str]) -> Stream:
     return Stream([block], media_type=TEXT, headers=headers | {"Content-Length": str(len(block))})
 
 
-def _part_of_file(request: Call, path: Path, size: int, kind: str, headers: dict[str, str]) -> Stream:
-    """A file, or the requested range of it. Raises Unsatisfiable."""
-    part = ranges.parse(request.headers.get("range"), size)
+def _part_of_file(request: Call, source: BinaryIO, size: int, kind: str, headers: dict[str, str]) -> Stream:
+    """An open file, or the requested range of it; closes it. Raises Unsatisfiable."""
+    try:
+        part = ranges.parse(request.headers.get("range"), size)
+    except ranges.Unsatisfiable:
+        source.close()
+        raise
     start, length, status = (0, size, 200) if part is None else (part.start, part.length, 206)
     if part is not None:
         headers = headers | {"Content-Range": f"bytes {part.start}-{part.end - 1}/{size}"}
     headers = headers | {"Content-Length": str(length)}
-    return Stream(file_blocks(path, start, length), status_code=status, media_type=kind, headers=headers)
+    return Stream(file_blocks(source, start, length), status_code=status, media_type=kind, headers=headers)

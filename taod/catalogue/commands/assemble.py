@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -194,8 +195,8 @@ def _ancestor_text(facts: JobFacts) -> str | None:
     parent = facts.parent
     while parent is not None:
         file = placeholders.spec_file(parent)
-        if file.is_file():
-            return plain_file.read(file).decode("utf-8")
+        with suppress(OSError, UnicodeDecodeError):  # else its run has replaced or removed it
+            return plain_file.read(file, inherit.MOST_SPEC).decode("utf-8")
         if parent.spec is not None and parent.action in ("train", "retrain"):
             return assemble(_as_facts(parent, facts)).spec_text
         parent = parent.parent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from taod.catalogue.commands.placeholders import spec_file, trained_ancestor
 from taod.catalogue.network import QUANTIZED, Network
 from taod.catalogue.schema import classwise, merge
 from taod.catalogue.schema.tables import Node
-from taod.documents import read_yaml
+from taod.catalogue.specfiles.parse_process import read_yaml_apart
 
 _AFTER_TRAINING = frozenset(
     {"evaluate", "export", "inference", "gen_trt_engine", "confmat", "prune", "retrain", "distill", "quantize"}
@@ -20,6 +21,8 @@ _AFTER_TRAINING = frozenset(
 # For these the PyTorch tools build the network from the configuration before they load its weights.
 RESUME = "train.resume_training_checkpoint_path"
 """The checkpoint that a training on Lightning resumes from."""
+MOST_SPEC = 16 << 20
+"""Bytes of a specification file, which a run may have replaced."""
 _MODEL = "model"
 """A prune needs it even where its table lacks it (ocdnet)."""
 # Groups that describe the action, not the model.
@@ -154,10 +157,11 @@ def over_parent(facts: JobFacts, spec: merge.Document) -> merge.Document:
 
 def _written_spec(ancestor: ParentFacts) -> merge.Document:
     file = spec_file(ancestor)
-    if file.is_file() and file.suffix == ".yaml":
-        loaded = read_yaml(plain_file.read(file).decode("utf-8"))
-        if isinstance(loaded, dict):
-            return loaded
+    if file.suffix == ".yaml":
+        with suppress(OSError, ValueError):  # else its run has replaced or removed it
+            loaded = read_yaml_apart(plain_file.read(file, MOST_SPEC))
+            if isinstance(loaded, dict):
+                return loaded
     return merge.over_default(ancestor.catalogued, ancestor.action, ancestor.spec or {})
 
 

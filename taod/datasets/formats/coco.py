@@ -208,7 +208,7 @@ def load(top: Path, file: str = "annotations.json") -> tuple[Document, list[Prob
     try:
         if (top / file).stat().st_size > MOST_BYTES:
             return Document(), [Problem(file, 0, f"the file has over {MOST_BYTES} bytes", "a smaller, split file")], b""
-        data = plain_file.read(top / file)
+        data = plain_file.read(top / file, MOST_BYTES)
     except (OSError, ValueError) as error:
         return Document(), [unreadable(file, error)], b""
     return *decode(data, file), data

@@ -26,7 +26,7 @@ def read_faces(top: Path) -> Iterator[Found]:
         if not (top / file).is_file():
             continue
         try:
-            data = plain_file.read(top / file)
+            data = plain_file.read(top / file, coco.MOST_BYTES)
             entries = msgspec.json.decode(data)
         except OSError as error:
             yield unreadable(file, error)

@@ -113,7 +113,7 @@ class ContentCheck:
         files = {self.first[at].file for at in self._places}
         for file in files:
             try:
-                lines = coco.Lines(plain_file.read(self._top / file), file)
+                lines = coco.Lines(plain_file.read(self._top / file, coco.MOST_BYTES), file)
             except OSError:
                 continue
             for at, place in sorted(self._places.items(), key=lambda found: found[1]):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import errno
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -205,17 +205,20 @@ class DatasetIngest:
             self._delete(gone)
         await self._resumable.drop(dataset_id)
 
-    async def adopt(self, dataset: DatasetRecord, folder: Path, on_placed: OnPlaced | None = None) -> DatasetSummary:
+    async def adopt(
+        self, dataset: DatasetRecord, folder: Path, allowed: Sequence[Path], on_placed: OnPlaced | None = None
+    ) -> DatasetSummary:
         """Link a job's output folder of this root as the dataset's data. The folder itself is not changed.
 
-        Raises BadRequest if its layout does not match the dataset's type and format; NoSpace.
+        Raises BadRequest if its layout does not match the dataset's type and format, or a link in it leads out of the
+        `allowed` folders; NoSpace.
         """
         with self._claim(dataset, None, None) as progress:
             work = self._root.incoming / new_id()
             work.mkdir(mode=0o700)
             stop = threading.Event()
             try:
-                await in_thread(stop, hardlinks.copy, folder, work / "tree", stop)
+                await in_thread(stop, hardlinks.copy, folder, work / "tree", allowed, stop)
                 return await self._move_into_place(dataset, work / "tree", UploadMode.REPLACE, progress, on_placed)
             except BaseException as error:
                 _raise_no_space(error)

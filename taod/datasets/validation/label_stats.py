@@ -47,7 +47,7 @@ def of_coco(file: Path) -> Labelled | None:
     """
     if file.stat().st_size > MOST_JSON:
         return None
-    data = plain_file.read(file)
+    data = plain_file.read(file, MOST_JSON)
     try:
         document = msgspec.json.decode(data, type=_Coco)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

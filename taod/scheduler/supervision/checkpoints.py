@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from store.records import JobRecord
@@ -15,7 +16,7 @@ from taod.types.warning import Warning, WarningCode
 log = logging.getLogger(__name__)
 
 
-def set_incomplete_aside(context: SchedulerContext, job: JobRecord) -> None:
+async def set_incomplete_aside(context: SchedulerContext, job: JobRecord) -> None:
     """Rename incomplete checkpoints of the last run, since some tools search their results folder themselves.
 
     The history and a warning name the files and the checkpoint that the training resumes from.
@@ -23,15 +24,16 @@ def set_incomplete_aside(context: SchedulerContext, job: JobRecord) -> None:
     if job.action not in TRAININGS or not job.attempt:
         return
     results = context.root.job(job.id).results
-    found = artifacts.incomplete(results)
+    found = await asyncio.to_thread(artifacts.incomplete, results)
     if not found:
         return
     try:
         for path, _ in found:
-            artifacts.set_aside(path)
+            await asyncio.to_thread(artifacts.set_aside, path)
     except OSError:
         log.exception("an incomplete checkpoint of job %s could not be renamed", job.id)
-    resumed = artifacts.resume(get_network(job.network, job.release), job.action, results)
+    network = get_network(job.network, job.release)
+    resumed = await asyncio.to_thread(artifacts.resume, network, job.action, results)
     warning = Warning(
         WarningCode.CHECKPOINT_INCOMPLETE,
         "",

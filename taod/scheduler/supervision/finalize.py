@@ -138,7 +138,7 @@ async def _close_log(context: SchedulerContext, live: ActiveRun) -> None:
 def _tail(request: RunRequest) -> str:
     """The last lines of this attempt, with secrets masked."""
     try:
-        since = int(plain_file.read(request.run_folder.log_start))
+        since = int(plain_file.read(request.run_folder.log_start, plain_file.SMALL))
     except (OSError, ValueError):
         since = 0
     try:

@@ -10,7 +10,7 @@ import msgspec
 from runners.local import LocalRunner
 from runners.protocol import Claim, Command, Launch, OffHostRunner, RunIdentity, Runner, RunRequest, StartFailed
 from store.records import JobRecord, RunRecord
-from taod import masking
+from taod import atomic_file, masking
 from taod.backoff import Backoff, passes
 from taod.errors import TaodError
 from taod.scheduler.context import ActiveRun, SchedulerContext
@@ -88,8 +88,7 @@ def _mark_log(request: RunRequest) -> None:
     """Record where the attempt's part of the log begins; without it, failures are explained from the whole log."""
     mark = request.run_folder.log_start
     try:
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.write_text(str(logs.size(request.job_folder.log)))
+        atomic_file.write(mark, str(logs.size(request.job_folder.log)).encode(), durable=False)
     except OSError:
         log.exception("the start of the log of %s could not be recorded", request.run_folder.path)
 
@@ -221,7 +220,7 @@ def identity_of(run: RunRecord) -> RunIdentity | None:
 async def _prepare(context: SchedulerContext, job: JobRecord) -> tuple[Runner, RunRequest, Launch]:
     resolved = await context.planner.resolve(job)
     runner = resolved.runner
-    set_incomplete_aside(context, job)
+    await set_incomplete_aside(context, job)
     command = await context.planner.prepare(resolved)
     folder = context.root.job(job.id)
     folder.path.mkdir(parents=True, exist_ok=True)

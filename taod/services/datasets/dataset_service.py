@@ -258,10 +258,17 @@ class Datasets:
 
         # The row is added together with its data: a kill leaves both or neither.
         with self._claim(record.id):
-            await self._intake.adopt(record, folder, placed)
+            await self._intake.adopt(record, folder, self._data_of(job), placed)
         self._publisher.dataset(job.user_id, record.id, "created", f"derived by {job.action} {job.id[:8]}")
         self._checks.data_changed(job.user_id, record.id)
         return self.get(job.user_id, record.id)
+
+    def _data_of(self, job: JobRecord) -> list[Path]:
+        """The folders whose files may become a dataset of the job: its own, those that it read, and linked ones."""
+        ids = {job.owner_id, *(seen.dataset_id for seen in job.data)}
+        read = [found for each in ids if (found := self._store.datasets.get(job.user_id, each)) is not None]
+        linked = [Path(each).expanduser() for each in self._config.storage.link_roots]
+        return [self._root.job(job.id).path, *map(self._records.folder, read), *linked]
 
     @contextmanager
     def _claim(self, dataset_id: str) -> Iterator[None]:

@@ -32,15 +32,19 @@ AT_READ_S = 0.05
 
 def datasets_read(store: Store, user_id: str, owner_kind: OwnerKind, owner_id: str) -> list[tuple[str, DatasetRecord]]:
     """(role, dataset) of everything that a job of this model or dataset may read."""
-    if owner_kind == "dataset":
-        named = [("own", owner_id)]
-    else:
-        model = store.models.get(user_id, owner_id)
-        if model is None:
-            return []
-        named = [("train", dataset_id) for dataset_id in model.train_datasets]
-        named += [(role, dataset_id) for role, field in ROLES.items() if (dataset_id := getattr(model, field))]
+    named = datasets_named(store, user_id, owner_kind, owner_id)
     return [(role, found) for role, dataset_id in named if (found := store.datasets.get(user_id, dataset_id))]
+
+
+def datasets_named(store: Store, user_id: str, owner_kind: OwnerKind, owner_id: str) -> list[tuple[str, str]]:
+    """(role, dataset's id) of everything that a job of this model or dataset may read, if it exists."""
+    if owner_kind == "dataset":
+        return [("own", owner_id)]
+    model = store.models.get(user_id, owner_id)
+    if model is None:
+        return []
+    trained = [("train", dataset_id) for dataset_id in model.train_datasets]
+    return trained + [(role, dataset_id) for role, field in ROLES.items() if (dataset_id := getattr(model, field))]
 
 
 class _Inspection(msgspec.Struct, frozen=True):

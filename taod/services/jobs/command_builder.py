@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import msgspec
 
 from runners.protocol import Command, OffHostRunner
 from store import Store
-from store.records import DatasetRecord, JobFilter, JobRecord, ModelRecord, NewJob, PendingJob, SpecifiedJob
+from store.records import WITH_DATA, DatasetRecord, JobRecord, ModelRecord, NewJob, PendingJob, SpecifiedJob
 from taod import atomic_file, masking
 from taod.automl import fidelity
 from taod.catalogue import Catalogue
@@ -24,12 +24,11 @@ from taod.errors import BadRequest
 from taod.paths import Root
 from taod.scheduler.resolved_job import ResolvedJob
 from taod.services.datasets.dataset_records import Uploads
-from taod.services.datasets.lineage import ROLES, Lineage, datasets_read
+from taod.services.datasets.lineage import ROLES, Lineage, datasets_named
 from taod.services.jobs.requirements import Machine, devices_wanted
 from taod.services.jobs.resolution import Resolver
 from taod.services.snapshots import Snapshots
 from taod.telemetry import metric
-from taod.types.common import JobSort
 from taod.types.dataset import DatasetSummary
 from taod.types.reason import Reason, ReasonCode
 from taod.types.state import ACTIVE, State
@@ -79,21 +78,27 @@ class CommandBuilder:
 
     def unready(self, job: JobRecord | NewJob | PendingJob) -> Reason | None:
         """The first dataset of the job that is not ready, as a reason; None if all are."""
-        for role, dataset in datasets_read(self._store, job.user_id, job.owner_kind, job.owner_id):
-            if dataset.id in self._uploads:
-                return Reason(ReasonCode.DATA_UPLOADING, {"role": role, "dataset": dataset.name})
-            if not dataset.has_data:
-                return Reason(ReasonCode.DATA_MISSING, {"role": role, "dataset": dataset.name})
-            if job.owner_id != dataset.id and (converting := self.converting(dataset)) is not None:
-                by = {"job": converting.id, "action": converting.action, "held": converting.state is State.HELD}
-                return Reason(ReasonCode.DATA_CONVERTING, {"role": role, "dataset": dataset.name, **by})
+        # A model may have a thousand datasets, and each scheduling pass asks.
+        named = datasets_named(self._store, job.user_id, job.owner_kind, job.owner_id)
+        states = self._store.datasets.states(job.user_id, (each for _, each in named))
+        conversion = self.conversions(each for each in states if each != job.owner_id)
+        for role, dataset_id in named:
+            if dataset_id not in states:
+                continue
+            name, state = states[dataset_id]
+            if dataset_id in self._uploads:
+                return Reason(ReasonCode.DATA_UPLOADING, {"role": role, "dataset": name})
+            if state not in WITH_DATA:
+                return Reason(ReasonCode.DATA_MISSING, {"role": role, "dataset": name})
+            if (running := conversion.get(dataset_id)) is not None:
+                by = {"job": running.id, "action": running.action, "held": running.state is State.HELD}
+                return Reason(ReasonCode.DATA_CONVERTING, {"role": role, "dataset": name, **by})
         return None
 
-    def converting(self, dataset: DatasetRecord) -> JobRecord | None:
-        """The dataset's conversion that has not ended, if any: it writes into the dataset."""
-        wanted = JobFilter(owner_kind="dataset", owner_id=dataset.id, states=ACTIVE)
-        jobs, _ = self._store.jobs.list(wanted, JobSort.DATE_ASCENDING)
-        return next((job for job in jobs if conversions.is_conversion(job.action)), None)
+    def conversions(self, dataset_ids: Iterable[str]) -> dict[str, JobRecord]:
+        """Dataset's id → its first conversion that has not ended: it writes into the dataset."""
+        active = self._store.jobs.of_owners("dataset", dataset_ids, ACTIVE)
+        return {job.owner_id: job for job in reversed(active) if conversions.is_conversion(job.action)}
 
     async def prepare(self, resolved: ResolvedJob) -> Command:
         """Create the job's folder with its specification and results folder. Returns the tool's command.

@@ -8,7 +8,7 @@ import stat
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from taod import plain_file
 from taod.clock import iso
@@ -24,21 +24,22 @@ def list_artifacts(folder: JobFolder) -> list[Artifact]:
     """The files of a job without links, sorted by path."""
     found = [
         Artifact(path=name, size_bytes=entry.st_size, modified_on=iso(entry.st_mtime))
-        for name, _, entry in _walk(folder.path)
+        for name, entry in _walk(folder.path)
     ]
     return sorted(found, key=lambda artifact: artifact.path)
 
 
-def find_artifact(folder: JobFolder, path: str) -> Path:
-    """The path of one file of a job. Raises NotFound unless it is a regular file inside the job's folder."""
+def open_artifact(folder: JobFolder, path: str) -> BinaryIO:
+    """One file of a job, open for reading. Raises NotFound unless it is a regular file inside the job's folder."""
     top, name = folder.path.resolve(), path.lstrip("/")
     try:
         found = (top / name).resolve(strict=True)
     except (OSError, RuntimeError, ValueError) as error:
         raise NotFound(f"the job has no file {name!r}; GET …/files lists those that it has") from error
-    if not found.is_relative_to(top) or not found.is_file():
-        raise NotFound(f"the job has no file {name!r}; GET …/files lists those that it has")
-    return found
+    try:
+        return plain_file.beneath(top, found.relative_to(top).as_posix())
+    except (OSError, ValueError) as error:
+        raise NotFound(f"the job has no file {name!r}; GET …/files lists those that it has") from error
 
 
 def has_artifacts(folder: JobFolder) -> bool:
@@ -57,16 +58,16 @@ def pack(folder: JobFolder, top: str, into: IO[bytes]) -> None:
         gzip.GzipFile(fileobj=into, mode="wb", compresslevel=COMPRESSION_LEVEL, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w|", bufsize=BLOCK_BYTES) as archive,
     ):
-        for name, path, _ in sorted(_walk(folder.path), key=lambda entry: entry[0]):
+        for name, _ in sorted(_walk(folder.path), key=lambda entry: entry[0]):
             if name.startswith("runs/"):
                 continue
             inside = name.removeprefix(prefix)
-            _add(archive, path, f"{top}/{inside}")
+            _add(archive, folder.path, name, f"{top}/{inside}")
 
 
-def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
+def _add(archive: tarfile.TarFile, top: Path, below: str, name: str) -> None:
     try:
-        source = plain_file.binary(path)
+        source = plain_file.beneath(top, below)
     except OSError:
         return
     with source:
@@ -91,8 +92,8 @@ class _Padded:
         return block
 
 
-def _walk(top: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
-    """(path relative to `top`, path, stat) of every regular file below `top`."""
+def _walk(top: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """(path relative to `top`, stat) of every regular file below `top`."""
     for folder, _, names in os.walk(top, followlinks=False):
         for name in names:
             path = Path(folder, name)
@@ -101,4 +102,4 @@ def _walk(top: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
             except OSError:
                 continue
             if stat.S_ISREG(found.st_mode):
-                yield path.relative_to(top).as_posix(), path, found
+                yield path.relative_to(top).as_posix(), found

@@ -56,6 +56,7 @@ class Preflight:
             return []
         roots = {self._commands.folder(dataset): dataset for _, dataset in resolved.datasets}
         converted_before = any(each.job is not job and is_conversion(each.job.action) for each in together)
+        converting = self._commands.conversions(dataset.id for dataset in roots.values())
         missing = list(_missing(spec, [root for root, each in roots.items() if each.has_data]))
         return preflight.check(
             PreflightFacts(
@@ -64,11 +65,7 @@ class Preflight:
                 missing=missing,
                 folders={each.root: _folders(each.root) for each in missing},
                 unreadable={root: self._unreadable(each) for root, each in roots.items()},
-                converting=frozenset(
-                    root
-                    for root, each in roots.items()
-                    if converted_before or self._commands.converting(each) is not None
-                ),
+                converting=frozenset(root for root, each in roots.items() if converted_before or each.id in converting),
                 converted_by={root: done for root, each in roots.items() if (done := self._converted_by(each, root))},
                 samples=sample_counts.samples(facts, spec),
                 identities=sample_counts.identities(facts),

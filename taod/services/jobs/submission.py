@@ -38,6 +38,8 @@ from taod.types.warning import Warning, WarningCode
 TRAIN = "train"
 MOST_JOBS = 100
 """Jobs that one request may create."""
+MOST_SPEC_BYTES = 4 << 20
+"""Of the specifications of several jobs of one request, which are stored in one transaction."""
 NO_PARENT = (State.FAILED, State.CANCELLED)
 """States of jobs that no new job can follow."""
 
@@ -102,8 +104,7 @@ class Submission:
             for resolved, record in zip(new, records, strict=True):
                 if resolved.sweep is not None:
                     self._store.sweeps.add(resolved.sweep)
-                for warning in record.warnings:
-                    self._store.jobs.note(record.id, noted(warning))
+                self._store.jobs.note_all((record.id, noted(warning)) for warning in record.warnings)
         for record in records:
             self._publisher.job(record)
         self._scheduler.wake()
@@ -113,6 +114,12 @@ class Submission:
         """The jobs that a request creates, with command lines that their tools can take."""
         new = self.resolve(user_id, kind, owner_id, runs)
         self.check_command_lines(new)
+        size = sum(len(msgspec.json.encode(resolved.job.spec)) for resolved in new)
+        if len(new) > 1 and size > MOST_SPEC_BYTES:
+            raise BadRequest(
+                f"actions: the specifications of {len(new)} jobs have {size} bytes, and {MOST_SPEC_BYTES} are allowed "
+                "in one request; send several requests"
+            )
         return new
 
     def _have_parents(self, new: Sequence[ResolvedJob]) -> bool:

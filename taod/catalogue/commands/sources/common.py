@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,17 +89,11 @@ def class_names(dataset: DatasetFacts) -> list[str]:
     """The classes found in a dataset, else those of its classes.txt or classes.json; empty: unknown."""
     if dataset.classes:
         return list(dataset.classes)
-    listed = dataset.root / "classes.txt"
-    if listed.is_file():
-        lines = plain_file.read(listed).decode("utf-8", "replace").splitlines()
+    with suppress(OSError):
+        lines = plain_file.read(dataset.root / "classes.txt").decode("utf-8", "replace").splitlines()
         return [line.strip() for line in lines if line.strip()]
-    encoded = dataset.root / "classes.json"
-    if encoded.is_file():
-        try:
-            names = msgspec.json.decode(plain_file.read(encoded), type=list[str])
-        except msgspec.DecodeError:
-            return []
-        return names
+    with suppress(OSError, ValueError, RecursionError):
+        return msgspec.json.decode(plain_file.read(dataset.root / "classes.json"), type=list[str])
     return []
 
 

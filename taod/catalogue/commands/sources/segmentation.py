@@ -136,10 +136,13 @@ def label_map(facts: JobFacts) -> str | None:
     return None
 
 
+_MOST_JSON = 4 << 30
+
+
 def _categories(path: Path) -> list[dict[str, Any]]:
     try:
-        return msgspec.json.decode(plain_file.read(path), type=_Annotations).categories
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(plain_file.read(path, _MOST_JSON), type=_Annotations).categories
+    except (OSError, ValueError, RecursionError):
         return []
 
 
