@@ -91,6 +91,7 @@ class Database:
         """Reserve disk space for small changes on a full disk: free pages in the file, and a WAL that SQLite
         overwrites in place. Logs a warning if the disk is full already."""
         try:
+            self.write("DROP TABLE IF EXISTS reserve")  # of a daemon that was killed here
             if self.number("PRAGMA freelist_count") < _RESERVED_PAGES:
                 size = self.number("PRAGMA page_size") * _RESERVED_PAGES
                 with self.transaction():

@@ -110,3 +110,17 @@ def test_a_reserve_that_finds_no_space_prevents_no_start(small_disk: Path) -> No
     store.reserve()
     assert store.users.all() == []
     store.close()
+
+
+def test_space_is_reserved_again_after_a_kill_while_it_was(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    killed = Store.open(tmp_path / "taod.db")
+    with killed.transaction():
+        killed._database.write("CREATE TABLE reserve (block BLOB)")
+        killed._database.write("INSERT INTO reserve VALUES (zeroblob(1000000))")
+    killed.close()
+    store = Store.open(tmp_path / "taod.db")
+    store.reserve()
+    assert store._database.number("PRAGMA freelist_count") >= 1024
+    assert store._database.number("SELECT count(*) FROM sqlite_master WHERE name = 'reserve'") == 0
+    assert caplog.records == []
+    store.close()
