@@ -282,6 +282,37 @@ def test_classification_pyt_numbers_the_classes_as_the_training_data_does(action
     assert made["root_dir"] == f"{tmp_path}/data"
 
 
+@pytest.mark.parametrize(
+    ("format_", "wanted", "error"),
+    [
+        ("kitti", "COCO", ""),
+        ("coco", "ODVG", ""),
+        ("odvg", "COCO", ""),
+        ("kitti", "ODVG", "converts no KITTI to ODVG; set data.output_format to COCO$"),
+        ("odvg", "KITTI", "converts no ODVG to KITTI; set data.output_format to COCO$"),
+        ("coco", "YOLO", "converts no COCO to YOLO; set data.output_format to KITTI or ODVG or COCO$"),
+        ("raw", "COCO", "converts no AICITY; set data.input_format to COCO or KITTI or ODVG$"),
+    ],
+)
+def test_a_conversion_that_the_tool_lacks_is_rejected(format_: str, wanted: str, error: str, tmp_path: Path) -> None:
+    """The tool prints it, writes nothing and reports success."""
+    facts = JobFacts(
+        network="annotations",
+        release="7.3",
+        action="convert",
+        folder=tmp_path,
+        results=tmp_path / "results",
+        spec={"data": {"input_format": "AICITY" if format_ == "raw" else format_, "output_format": wanted}},
+        key="",
+        inference=DatasetFacts(tmp_path / "data", "object_detection", format_),
+    )
+    if error:
+        with pytest.raises(BadRequest, match=error):
+            assemble(facts)
+    else:
+        assert read_yaml(assemble(facts).spec_text or "")["data"]["output_format"] == wanted
+
+
 @pytest.mark.parametrize("given", [[], ["a red car"]])
 @pytest.mark.parametrize("name", ["grounding_dino", "mask_grounding_dino"])
 def test_the_grounding_networks_look_for_the_classes_unless_captions_are_given(

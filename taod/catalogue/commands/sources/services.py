@@ -46,6 +46,8 @@ def annotation_conversion(spec: Spec, facts: JobFacts) -> None:
     given = _own_format(spec, facts, "data.input_format")
     if given != before and given == str(get(spec, "data.output_format", "KITTI")).upper():
         put(spec, "data.output_format", "KITTI" if given == "COCO" else "COCO")
+    if facts.release != BASE:
+        _check_conversion(facts, given, str(get(spec, "data.output_format", "COCO")).upper())
     if given == "COCO":
         put_all(spec, {"coco.ann_file": at(facts.inference, "annotations.json")})
     elif given == "ODVG":
@@ -62,6 +64,23 @@ def annotation_conversion(spec: Spec, facts: JobFacts) -> None:
         put_all(
             spec,
             {"kitti.image_dir": at(facts.inference, "images"), "kitti.label_dir": at(facts.inference, "labels")},
+        )
+
+
+_CONVERSIONS = {"COCO": ("KITTI", "ODVG", "COCO"), "KITTI": ("COCO",), "ODVG": ("COCO",)}
+"""Format -> what the tool converts it to. COCO to COCO numbers the categories from 0."""
+
+
+def _check_conversion(facts: JobFacts, given: str, wanted: str) -> None:
+    """Raise BadRequest for a conversion that the tool lacks: it would print that, write nothing and report success."""
+    possible = _CONVERSIONS.get(given, ())
+    if wanted not in possible:
+        raise BadRequest(
+            f"annotations of release {facts.release} converts no {given} to {wanted}; "
+            f"set data.output_format to {' or '.join(possible)}"
+            if possible
+            else f"annotations of release {facts.release} converts no {given}; "
+            f"set data.input_format to {' or '.join(_CONVERSIONS)}"
         )
 
 
