@@ -313,6 +313,24 @@ def test_a_conversion_that_the_tool_lacks_is_rejected(format_: str, wanted: str,
         assert read_yaml(assemble(facts).spec_text or "")["data"]["output_format"] == wanted
 
 
+@pytest.mark.parametrize("format_", ["odvg", "pascal_voc", "unet"])
+@pytest.mark.parametrize(("service", "action"), [("analytics", "analyze"), ("augmentation", "generate")])
+def test_data_that_a_service_does_not_read_is_rejected(service: str, action: str, format_: str, tmp_path: Path) -> None:
+    data = DatasetFacts(tmp_path / "data", "object_detection", format_)
+    facts = JobFacts(
+        network=service,
+        release="7.3",
+        action=action,
+        folder=tmp_path,
+        results=tmp_path / "results",
+        spec={},
+        key="",
+        inference=data,
+    )
+    with pytest.raises(BadRequest, match=f"{service} of release 7.3 reads no {format_} data; .* coco, kitti$"):
+        assemble(facts)
+
+
 @pytest.mark.parametrize("given", [[], ["a red car"]])
 @pytest.mark.parametrize("name", ["grounding_dino", "mask_grounding_dino"])
 def test_the_grounding_networks_look_for_the_classes_unless_captions_are_given(

@@ -14,8 +14,9 @@ _LABELS = {"COCO": "annotations.json", "UNET": "masks"}
 
 _FORMATS = {"coco": "COCO", "kitti": "KITTI", "pascal_voc": "PASCAL_VOC", "unet": "UNET"}
 """The services' name of a dataset's format."""
-_LATER_FORMATS = {"coco": "COCO", "kitti": "KITTI", "odvg": "ODVG"}
-"""The same since release 7.3."""
+_LATER_FORMATS = {"coco": "COCO", "kitti": "KITTI"}
+"""The same since release 7.3, whose tools report success for data of another format and write nothing."""
+_ODVG = {"odvg": "ODVG"}
 
 
 def _own_format(spec: Spec, facts: JobFacts, path: str) -> str:
@@ -24,9 +25,11 @@ def _own_format(spec: Spec, facts: JobFacts, path: str) -> str:
     The format of the data always replaces the published default, with which the tool would find no labels.
     """
     given = str(get(spec, path, "COCO"))
-    known = _FORMATS if facts.release == BASE else _LATER_FORMATS
+    known, named = _FORMATS, _FORMATS
+    if facts.release != BASE:
+        known, named = _LATER_FORMATS | (_ODVG if facts.network == "annotations" else {}), _FORMATS | _ODVG
     own = known.get(facts.inference.format) if facts.inference else None
-    if facts.inference is not None and own is None and facts.inference.format in _FORMATS:
+    if facts.inference is not None and own is None and facts.inference.format in named:
         raise BadRequest(
             f"{facts.network} of release {facts.release} reads no {facts.inference.format} data; "
             f"use a dataset of format {', '.join(known)}"
