@@ -373,6 +373,19 @@ def test_the_data_of_the_grounding_networks_beside_the_trainings_is_coco(
 
 
 SIZED = sorted(name for _, name in golden.LATER if network_file(name, "7.3").export_size)
+
+
+@pytest.mark.parametrize("name", ["deformable_detr", "grounding_dino", "mask_grounding_dino"])
+def test_the_deploy_tool_gets_no_parameter_that_it_rejects(name: str, tmp_path: Path) -> None:
+    model: dict[str, Any] = {"model": {"precise_msda": True}}
+    train = ParentFacts(name, "train", tmp_path / "train" / "results", model, release="7.3")
+    export = ParentFacts(name, "export", tmp_path / "export" / "results", {}, train, release="7.3")
+    engine = ParentFacts(name, "gen_trt_engine", tmp_path / "engine" / "results", {}, export, release="7.3")
+    assert _after("export", train, tmp_path, {})["model"]["precise_msda"] is True
+    for action, parent in (("gen_trt_engine", export), ("evaluate", engine), ("inference", engine)):
+        assert "precise_msda" not in _after(action, parent, tmp_path, {})["model"]
+
+
 LIGHTS = {"input_map": {"low": 0, "solder": 1, "uniform": 2, "white": 3}}
 
 
@@ -586,7 +599,12 @@ _MODULES = {
 }
 
 
-OWN_PACKAGES = {"tao-ds": "nvidia_tao_ds", "tlt-pytorch": "nvidia_tao_pytorch", "tlt-tf2": "nvidia_tao_core"}
+OWN_PACKAGES = {
+    "tao-deploy": "nvidia_tao_deploy",
+    "tao-ds": "nvidia_tao_ds",
+    "tlt-pytorch": "nvidia_tao_pytorch",
+    "tlt-tf2": "nvidia_tao_core",
+}
 """Kind of image -> the package of its tools, whose configuration the tools themselves use."""
 
 
@@ -596,19 +614,28 @@ def test_the_structured_configuration_accepts_every_specification(
     name: str, action: str, package: str, tmp_path: Path
 ) -> None:
     """What the tool itself does with the file: merge it into its configuration, which rejects unknown fields."""
-    if package == "own":
-        package = OWN_PACKAGES[index("7.3")[name].image]
-    omega: Any = pytest.importorskip("omegaconf", reason="omegaconf is not installed")
-    pytest.importorskip(package, reason=f"{package} 7.3.0 is not installed")
-    module = importlib.import_module(f"{package}.config.{_MODULES.get(name, name)}.default_config")
     chain = next(
         (action, *after)
         for one, after in (*golden.CHAIN, *((each, ()) for each in index("7.3")[name].actions))
         if one == action and set(after) <= set(index("7.3")[name].actions)
     )
-    stage = golden.Stage(tmp_path, name, "7.3")
-    made = stage.job(chain)[1]
+    _hold(name, chain, package, tmp_path)
+
+
+@pytest.mark.parametrize("action", ["evaluate", "inference"])
+@pytest.mark.parametrize("name", [name for _, name in golden.LATER if "gen_trt_engine" in index("7.3")[name].actions])
+def test_the_structured_configuration_accepts_what_follows_an_engine(name: str, action: str, tmp_path: Path) -> None:
+    _hold(name, (action, "gen_trt_engine", "export", "train"), "own", tmp_path)
+
+
+def _hold(name: str, chain: tuple[str, ...], package: str, folder: Path) -> None:
+    omega: Any = pytest.importorskip("omegaconf", reason="omegaconf is not installed")
+    made = golden.Stage(folder, name, "7.3").job(chain)[1]
+    if package == "own":
+        package = OWN_PACKAGES[made.image]
+    pytest.importorskip(package, reason=f"{package} 7.3.0 is not installed")
+    module = importlib.import_module(f"{package}.config.{_MODULES.get(name, name)}.default_config")
     assert made.spec_text is not None
     base = omega.OmegaConf.structured(module.ExperimentConfig)
     merged = omega.OmegaConf.merge(base, omega.OmegaConf.create(read_yaml(made.spec_text)))
-    assert merged.results_dir == f"{tmp_path}/{'-'.join(reversed(chain))}/results/"
+    assert merged.results_dir == f"{folder}/{'-'.join(reversed(chain))}/results/"

@@ -139,6 +139,8 @@ def _complete(facts: JobFacts, network: Network, context: placeholders.Context) 
     if network.takes_only_overrides and not facts.gpus and merge.get(spec, resources.ON_CPU) is False:
         merge.put(spec, resources.ON_CPU, True)
     spec.pop("version", None)
+    for unknown in network.file.deploy_lacks if command.runs_deployed(facts) else ():
+        spec = merge.without(spec, unknown)
     return normalise.normalise(table, merge.without_nulls(spec))
 
 

@@ -132,6 +132,8 @@ class NetworkFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     images, one for each light, into one."""
     trained: list[str] = []
     """Parameters of a training that the tool reads in later actions too: it builds the model by them."""
+    deploy_lacks: list[str] = []
+    """Parameters that the configuration of the deploy tool lacks, and rejects."""
     one_of: list[list[str]] = []
     """A group, and names in it of which its tool reads only one: `[group, name, name, …]`; group `""` is the top."""
 
