@@ -269,7 +269,7 @@ def test_oneformer_evaluates_its_test_data_and_infers_from_a_field_of_its_own(tm
         "panoptic": f"{data}/images_panoptic",
     }
     inferred = read_yaml(_made("oneformer", "inference", tmp_path, "coco_panoptic").spec_text)
-    assert inferred["inference"]["images_dir"] == f"{data}/images"
+    assert inferred["inference"]["images_dir"] == inferred["dataset"]["test"]["images"] == f"{data}/images"
 
 
 @pytest.mark.parametrize("action", ["train", "distill", "quantize", "evaluate", "inference"])

@@ -99,7 +99,8 @@ def mask2former(spec: Spec, facts: JobFacts) -> None:
 
 
 def oneformer(spec: Spec, facts: JobFacts) -> None:
-    """Panoptic segments. An evaluation reads `test`, an inference has a field of its own."""
+    """Panoptic segments. An evaluation reads `test`, an inference a field of its own; with an engine, an evaluation
+    reads `val` and an inference `test`."""
     sets = {"train": first(facts), "val": facts.eval}
     if facts.action == "evaluate":
         sets["test"] = facts.eval
@@ -113,7 +114,8 @@ def oneformer(spec: Spec, facts: JobFacts) -> None:
             },
         )
     if facts.action == "inference":
-        put_all(spec, {"inference.images_dir": at(facts.inference or facts.eval, "images")})
+        images = at(facts.inference or facts.eval, "images")
+        put_all(spec, {"inference.images_dir": images, "dataset.test.images": images})
     if not get(spec, "dataset.label_map"):
         put(spec, "dataset.label_map", str(facts.folder / LABEL_MAP))
 
