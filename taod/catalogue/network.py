@@ -54,7 +54,13 @@ _PARENTS: dict[str, tuple[str, ...]] = {
 _NEED_PARENT = frozenset({"prune", "retrain", "distill", "quantize", "export", "gen_trt_engine", "trtexec"})
 # ocdnet's prune saves the module itself. Its evaluation and retrain load that; its export and inference load a
 # checkpoint with a state dict, which a training or a retrain of the pruned model saves.
-_NOT_AFTER = {("ocdnet", "export"): {"prune"}, ("ocdnet", "inference"): {"prune"}}
+# mae's deploy tool builds engines and does nothing with them.
+_NOT_AFTER = {
+    ("ocdnet", "export"): {"prune"},
+    ("ocdnet", "inference"): {"prune"},
+    ("mae", "evaluate"): {"gen_trt_engine"},
+    ("mae", "inference"): {"gen_trt_engine"},
+}
 
 
 QUANTIZED = "is_quantized"

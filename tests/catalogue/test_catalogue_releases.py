@@ -622,8 +622,23 @@ def test_the_structured_configuration_accepts_every_specification(
     _hold(name, chain, package, tmp_path)
 
 
-@pytest.mark.parametrize("action", ["evaluate", "inference"])
-@pytest.mark.parametrize("name", [name for _, name in golden.LATER if "gen_trt_engine" in index("7.3")[name].actions])
+AFTER_ENGINES = [
+    (name, action)
+    for _, name in golden.LATER
+    for action in ("evaluate", "inference")
+    if "gen_trt_engine" in network.get_network(name, "7.3").may_follow(action) and action in index("7.3")[name].actions
+]
+
+
+@pytest.mark.parametrize(("name", "action"), AFTER_ENGINES)
+def test_what_follows_an_engine_names_it_where_the_deploy_tool_looks(name: str, action: str, tmp_path: Path) -> None:
+    made = golden.Stage(tmp_path, name, "7.3").job((action, "gen_trt_engine", "export", "train"))[1]
+    engine = f"{tmp_path}/train-export-gen_trt_engine/results/model.engine"
+    assert read_yaml(made.spec_text or "")[action]["trt_engine"] == engine
+    assert name != "mae"  # whose deploy tool has no such action
+
+
+@pytest.mark.parametrize(("name", "action"), AFTER_ENGINES)
 def test_the_structured_configuration_accepts_what_follows_an_engine(name: str, action: str, tmp_path: Path) -> None:
     _hold(name, (action, "gen_trt_engine", "export", "train"), "own", tmp_path)
 
