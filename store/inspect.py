@@ -10,6 +10,8 @@ from urllib.parse import quote
 import msgspec
 
 from store.migrations import SET, STEPS, TABLE
+from store.notifications import SUMMARIES, read_summary
+from store.records import TargetSummary
 from taod.types.state import ON_DEVICE, State
 
 
@@ -41,6 +43,15 @@ def inspect(path: Path) -> Inspection:
         return Inspection(damage=[str(error)])
     stray = [device for device, job_id in leases if states.get(job_id) not in ON_DEVICE]
     return Inspection(damage, [name for name in steps if name not in STEPS], states, datasets, stray)
+
+
+def deliveries(path: Path) -> dict[str, TargetSummary]:
+    """Name of each target of notifications → how its deliveries went; empty for an unreadable or older file."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5)) as database:
+            return dict(map(read_summary, database.execute(SUMMARIES)))
+    except sqlite3.Error:
+        return {}
 
 
 def _dangling_references(database: sqlite3.Connection) -> list[tuple[str, int, str]]:

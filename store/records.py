@@ -10,6 +10,7 @@ from taod.types import reason_text
 from taod.types.common import OwnerKind
 from taod.types.dataset import DatasetSummary
 from taod.types.job import DataSeen, HistoryEntry, Job, JobKind, JobView, Result
+from taod.types.notification import DeliveryState, NotifyEvent
 from taod.types.reason import Reason, ReasonCode
 from taod.types.release import BASE
 from taod.types.state import State
@@ -328,6 +329,8 @@ class SweepRecord(msgspec.Struct):
     """Devices per trial."""
     seed: int
     began_at: str | None = None
+    best: float | None = None
+    """The best score of a trial so far; a notification reports each better one."""
 
 
 class TrialRecord(msgspec.Struct):
@@ -391,6 +394,42 @@ class RunRecord(msgspec.Struct):
     started_at: str | None = None
     ended_at: str | None = None
     exit_code: int | None = None
+
+
+class NotificationRecord(msgspec.Struct, frozen=True):
+    """What targets are notified of."""
+
+    id: str
+    event: NotifyEvent
+    user_id: str | None
+    """The user of its job; None: it concerns all users."""
+    job_id: str | None
+    subject: str
+    body: str
+    created_on: str
+    key: str | None = None
+    """No other notification has it: an event that is seen again causes no second one."""
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """A notification for one target."""
+
+    id: str
+    target: str
+    state: DeliveryState
+    attempts: int
+    notification: NotificationRecord
+
+
+class TargetSummary(msgspec.Struct, frozen=True):
+    """How the deliveries to a target went."""
+
+    undelivered: int
+    failed: int
+    """Given up since the last delivered one."""
+    error: str
+    """Of the last attempt; empty if that succeeded."""
+    delivered_on: str | None
 
 
 class JobFilter(msgspec.Struct, frozen=True, kw_only=True):

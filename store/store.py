@@ -14,6 +14,7 @@ from store.jobs import Jobs
 from store.leases import Leases
 from store.migrations import migrate
 from store.models import Models
+from store.notifications import Notifications
 from store.queue import Queue
 from store.runs import Runs
 from store.specs import Specs
@@ -39,6 +40,7 @@ class Store:
         self.leases = Leases(database)
         self.runs = Runs(database)
         self.sweeps = Sweeps(database)
+        self.notifications = Notifications(database, clock)
 
     @classmethod
     def open(cls, path: Path | None, *, clock: Clock | None = None) -> Store:

@@ -17,6 +17,7 @@ from msgspec import Meta
 from taod.errors import ConfigError
 from taod.masking import MASK
 from taod.paths import Root
+from taod.types.notification import NotifyEvent
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -341,6 +342,39 @@ class AutomlConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Use the specification itself as the first trial, so that a sweep is never worse than no sweep."""
 
 
+class NotifyTargetConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """One target of notifications; it has `command`, `webhook` or `apprise`."""
+
+    name: str
+    command: list[str] = []
+    """Words of a program, run without a shell; it gets the notification in variables and, as JSON, on its input."""
+    webhook: str = ""
+    """URL that gets the notification as JSON by POST; or its source, as in `runner.docker.rule.secrets`."""
+    apprise: str = ""
+    """URL of the library apprise for e-mail, chat or desktop; or its source, likewise."""
+    events: list[NotifyEvent] = msgspec.field(default_factory=lambda: list(NotifyEvent))
+    users: list[str] = []
+    """Names of the users whose jobs it gets; empty: of all users."""
+    networks: list[str] = []
+    """Networks whose jobs it gets, with `*` and `?`; empty: all."""
+
+    @property
+    def kind(self) -> str:
+        return "command" if self.command else "webhook" if self.webhook else "apprise"
+
+
+class NotifyConfig(msgspec.Struct, forbid_unknown_fields=True):
+    disk_free_bytes: Count = 20 * 1024**3
+    """Free bytes of the root's disk below which it counts as nearly full; 0: never."""
+    timeout_s: Positive = 30.0
+    """Seconds that an attempt may take."""
+    give_up_hours: Positive = 24.0
+    """Hours for which a notification is sent again to a target that does not take it."""
+    keep_days: Positive = 30.0
+    """Days for which notifications are kept in the store."""
+    target: list[NotifyTargetConfig] = []
+
+
 class LimitsConfig(msgspec.Struct, forbid_unknown_fields=True):
     body_bytes: Slots = 256 * 1024
     """Most bytes of a JSON body, except a specification."""
@@ -375,6 +409,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     specs: SpecsConfig = msgspec.field(default_factory=SpecsConfig)
     datasets: DatasetsConfig = msgspec.field(default_factory=DatasetsConfig)
     automl: AutomlConfig = msgspec.field(default_factory=AutomlConfig)
+    notify: NotifyConfig = msgspec.field(default_factory=NotifyConfig)
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
 
     @property
@@ -482,7 +517,7 @@ def _convert(document: dict[str, Any], origin: str) -> Config:
     except msgspec.ValidationError as error:
         unknown = _unknown(document, Config, "")
         raise ConfigError(f"{origin}: {unknown or error}") from error
-    if wrong := _wrong_variable(config.runner):
+    if wrong := _wrong_variable(config.runner) or _wrong_target(config.notify):
         raise ConfigError(f"{origin}: {wrong}")
     return config
 
@@ -531,6 +566,29 @@ def _wrong_rule(key: str, rule: DockerRule | SlurmRule) -> str:
             return f"{key}: mounts: {mount!r} is not a mount; write it as '/folder' or '/folder:/in/container:ro'"
     if isinstance(rule, DockerRule) and rule.network_mode == "":
         return f"{key}: network_mode is empty; write 'none', 'bridge', 'host' or the name of a network, or leave it out"
+    return ""
+
+
+def _wrong_target(notify: NotifyConfig) -> str:
+    """The first fault in a target of notifications, without its address; empty without one."""
+    names = set[str]()
+    for target in notify.target:
+        key = f"notify.target {target.name!r}"
+        if not re.fullmatch(r"[\w.-]{1,64}", target.name):
+            return f"{key}: its name must have 1 to 64 letters, digits, '.', '_' or '-'"
+        if target.name in names:
+            return f"{key} is there twice; rename one of them"
+        names.add(target.name)
+        if [bool(target.command), bool(target.webhook), bool(target.apprise)].count(True) != 1:
+            return f"{key} must have exactly one of command, webhook and apprise"
+        if any("\0" in word for word in target.command) or (target.command and not target.command[0]):
+            return f"{key}: its command cannot be run; write it as ['program', 'argument']"
+        for field, address, schemes in (
+            ("webhook", target.webhook, "https?"),
+            ("apprise", target.apprise, "[a-z0-9]+"),
+        ):
+            if address and not re.match(rf"{schemes}://|\${_VARIABLE}\Z|[~/]", address, re.IGNORECASE):
+                return f"{key}: its {field} is not a URL; write one, the path of a file with one, or '$VARIABLE'"
     return ""
 
 

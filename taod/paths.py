@@ -57,6 +57,11 @@ class Root:
         return self.path / "incoming"
 
     @property
+    def sending(self) -> Path:
+        """Records of the processes that send notifications: `<delivery>`, locked while its process lives."""
+        return self.path / "sending"
+
+    @property
     def reviews(self) -> Path:
         """Reports of dataset checks, and samples; all can be created again."""
         return self.path / "reviews"
@@ -88,7 +93,7 @@ class Root:
     def make(self) -> None:
         """Create the folders, readable only by the owner."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for folder in (self.datasets, self.models, self.jobs, self.incoming):
+        for folder in (self.datasets, self.models, self.jobs, self.incoming, self.sending):
             folder.mkdir(exist_ok=True, mode=0o700)
 
 

@@ -13,6 +13,7 @@ from store.migrations import (
     first_schema,
     job_kinds,
     lists_from_indices,
+    notifications,
     queue_limits,
     reasons_as_data,
     releases,
@@ -55,6 +56,7 @@ STEPS: Mapping[str, Step] = {
     "releases": _script(releases.SCRIPT),
     "device_faults": device_faults.step,
     "token_use": _script(token_use.SCRIPT),
+    "notifications": _script(notifications.SCRIPT),
 }
 """Recorded name → migration; one module each, new ones last."""
 

@@ -31,14 +31,28 @@ class SweepFinalizer:
         self._log = log
 
     def report(self, trials: Sequence[TrialRecord], seconds: float) -> Result:
-        """Store the present result of the sweep's job and publish the job. Returns the result."""
+        """Store the present result of the sweep's job, notify of a new best trial, and publish the job. Returns the
+        result."""
         store, settings = self._context.store, self._sweep.settings
         first = best(trials, settings)
         of_best = store.jobs.result(first.job_id) if first is not None and first.job_id is not None else None
         result = sweep_result.result(self._sweep, trials, of_best, seconds)
         value = score(first, settings) if first is not None else None
-        self._context.publish(store.jobs.save_result(self._sweep.job_id, result, metric_value=value))
+        with store.transaction():
+            job = store.jobs.save_result(self._sweep.job_id, result, metric_value=value)
+            if first is not None and value is not None:
+                self._note_best(job, first, value)
+        self._context.publish(job)
         return result
+
+    def _note_best(self, job: JobRecord, trial: TrialRecord, value: float) -> None:
+        """Notify if a trial is better than all before; a promoted trial may have been the best before, too."""
+        sweep = self._context.store.sweeps.get(job.id)
+        assert sweep is not None
+        before, metric = sweep.best, sweep.settings.metric
+        if before is None or (value < before if sweep.settings.minimise else value > before):
+            self._context.store.sweeps.update(job.id, best=value)
+            self._context.outbox.sweep_best(job, metric, value, trial.number, before)
 
     async def finish(self, why: Reason, seconds: float) -> None:
         """End the sweep, with the best trial as its model. Idempotent."""

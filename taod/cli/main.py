@@ -28,6 +28,7 @@ COMMANDS = {
     "job": ("taod.cli.commands.job", "job", "Jobs: list, show, follow, wait, cancel, pause, resume, download, delete."),
     "sweep": ("taod.cli.commands.sweep", "sweep", "AutoML: list sweeps, show their trials, export them as CSV."),
     "queue": ("taod.cli.commands.queue", "queue", "The queue: list, pause, resume."),
+    "notify": ("taod.cli.commands.notify", "notify", "Notifications: list targets, send a test message."),
     "tools": ("taod.cli.commands.tools", "tools", "NVIDIA's tools as packages: list, install, check, remove."),
     "ptm": ("taod.cli.commands.ptm", "ptm", "Pretrained models and their weights."),
     "network": ("taod.cli.commands.network", "network", "Networks: actions, parameters, available runners."),

@@ -13,6 +13,7 @@ from taod.client.jobs import AsyncJobs
 from taod.client.logs import AsyncLogs
 from taod.client.models import AsyncModels, AsyncPtms
 from taod.client.networks import AsyncDevices, AsyncNetworks
+from taod.client.notifications import AsyncNotifications
 from taod.client.queue import AsyncQueue
 from taod.client.specs import AsyncSpecs
 from taod.client.sweeps import AsyncSweeps
@@ -42,6 +43,7 @@ class AsyncClient(Transport):
         self.files = AsyncFiles(self)
         self.queue = AsyncQueue(self)
         self.tools = AsyncTools(self)
+        self.notifications = AsyncNotifications(self)
         self.events = AsyncEvents(self)
 
     @classmethod

@@ -23,6 +23,7 @@ from taod.client.jobs import AsyncJobs
 from taod.client.logs import AsyncLogs
 from taod.client.models import AsyncModels, AsyncPtms
 from taod.client.networks import AsyncDevices, AsyncNetworks
+from taod.client.notifications import AsyncNotifications
 from taod.client.queue import AsyncQueue
 from taod.client.specs import AsyncSpecs
 from taod.client.sweeps import AsyncSweeps
@@ -186,6 +187,11 @@ class Tools(_Blocking[AsyncTools]):
     remove = blocking(AsyncTools.remove)
 
 
+class Notifications(_Blocking[AsyncNotifications]):
+    state = blocking(AsyncNotifications.state)
+    test = blocking(AsyncNotifications.test)
+
+
 class Queue(_Blocking[AsyncQueue]):
     state = blocking(AsyncQueue.state)
     pause = blocking(AsyncQueue.pause)
@@ -220,6 +226,7 @@ class Client(_Blocking[AsyncClient]):
         self.files = Files(client.files, self._portal)
         self.queue = Queue(client.queue, self._portal)
         self.tools = Tools(client.tools, self._portal)
+        self.notifications = Notifications(client.notifications, self._portal)
         self.events = Events(client.events, self._portal)
 
     @classmethod

@@ -16,6 +16,7 @@ from store import Store
 from store.records import JobRecord, PendingJob
 from taod.clock import Clock, iso
 from taod.config import SchedulerConfig, SupervisionConfig
+from taod.notify.outbox import Outbox
 from taod.paths import Root
 from taod.scheduler.devices.inventory import DevicePool
 from taod.scheduler.resolved_job import ResolvedJob
@@ -110,6 +111,7 @@ class SchedulerContext:
     config: SchedulerConfig
     supervision: SupervisionConfig
     clock: Clock
+    outbox: Outbox
     log_mask: LogMask = field(default_factory=LogMask)
 
     def mask_log(self, job_id: str, runner: Runner, network: str, action: str) -> None:
@@ -133,14 +135,20 @@ class SchedulerContext:
         return job
 
     def move(self, job_id: str, state: State, reason: Reason, **fields: object) -> JobRecord:
-        """Change the state and publish the job."""
-        return self.publish(self.store.jobs.transition(job_id, state, reason, **fields))
+        """Change the state, with the notifications of an end, and publish the job."""
+        with self.store.transaction():
+            job = self.store.jobs.transition(job_id, state, reason, **fields)
+            if state.ended:
+                self.outbox.job_ended(job, self.store.jobs.result(job_id))
+        return self.publish(job)
 
     def warn(self, job_id: str, code: WarningCode, warning: Warning | None) -> JobRecord:
-        """Replace the job's warning of this code, or remove it (None), and publish the job."""
+        """Replace the job's warning of this code, or remove it (None)."""
         job = self.store.jobs.get(job_id)
         kept = [one for one in (job.warnings if job else []) if one.code is not code]
-        return self.publish(self.store.jobs.update(job_id, warnings=kept if warning is None else [*kept, warning]))
+        if warning is None and job is not None and len(kept) == len(job.warnings):
+            return job
+        return self.store.jobs.update(job_id, warnings=kept if warning is None else [*kept, warning])
 
     def follow(self, job: JobRecord, *, fresh: bool) -> None:
         """Follow the status of a new (`fresh`) or adopted run; an error is logged, the run continues."""
@@ -150,12 +158,14 @@ class SchedulerContext:
             log.exception("the status of job %s is not followed", job.id)
 
     def end(self, job_id: str, state: State, reason: Reason, result: Result | None = None) -> JobRecord:
-        """Record the end or pause of a job with the message in its result, in one transaction, and publish it."""
+        """Record the end or pause of a job with the message in its result and its notifications, in one transaction,
+        and publish it."""
         with self.store.transaction():
             kept = result if result is not None else self.store.jobs.result(job_id)
             kept.detailed_status = self._detailed_status(kept.detailed_status, state, reason)
             self.store.jobs.save_result(job_id, kept)
             job = self.store.jobs.transition(job_id, state, reason)
+            self.outbox.job_ended(job, kept)
         return self.publish(job)
 
     def _detailed_status(self, last: DetailedStatus | None, state: State, reason: Reason) -> DetailedStatus:

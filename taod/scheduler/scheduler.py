@@ -15,7 +15,8 @@ from store import Store
 from store.records import HolderRecord, JobFilter, JobRecord, PendingJob
 from taod.backoff import Backoff, passes
 from taod.clock import Clock, SystemClock
-from taod.config import SchedulerConfig, SupervisionConfig
+from taod.config import NotifyConfig, SchedulerConfig, SupervisionConfig
+from taod.notify.outbox import Outbox
 from taod.paths import Root
 from taod.scheduler.context import ActiveRun, JobSupervisor, Planner, SchedulerContext
 from taod.scheduler.devices.device_monitor import DeviceMonitor
@@ -88,10 +89,11 @@ class Scheduler:
         config: SchedulerConfig,
         supervision: SupervisionConfig | None = None,
         clock: Clock | None = None,
+        outbox: Outbox | None = None,
         supervisor_factory: SupervisorFactory | None = None,
     ) -> None:
-        """Raises ConfigError for an invalid exit in `supervision`."""
-        supervision = supervision or SupervisionConfig()
+        """Without an outbox nothing is notified. Raises ConfigError for an invalid exit in `supervision`."""
+        supervision, clock = supervision or SupervisionConfig(), clock or SystemClock()
         check(supervision)
         self._context = SchedulerContext(
             store=store,
@@ -104,7 +106,8 @@ class Scheduler:
             planner=planner,
             config=config,
             supervision=supervision,
-            clock=clock or SystemClock(),
+            clock=clock,
+            outbox=outbox or Outbox(store, NotifyConfig(), clock),
         )
         self._supervisions: dict[str, JobSupervisor] = {}
         self._supervisor_factory = supervisor_factory

@@ -17,6 +17,9 @@ from taod.config import Config
 from taod.datasets.upload.ingest import DatasetIngest
 from taod.errors import ConfigError
 from taod.ids import is_id
+from taod.notify.delivery import Deliveries
+from taod.notify.disk import DiskMonitor
+from taod.notify.outbox import Outbox
 from taod.paths import Root
 from taod.scheduler.devices.inventory import DevicePool
 from taod.scheduler.scheduler import Scheduler
@@ -43,6 +46,7 @@ from taod.services.models.model_release import ModelReleases
 from taod.services.models.model_service import Models
 from taod.services.models.pretrained import Ptms
 from taod.services.networks import Networks
+from taod.services.notifications import Notifications
 from taod.services.parser import Parser
 from taod.services.services import Services
 from taod.services.snapshots import Snapshots
@@ -100,6 +104,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
     proposer = Proposer()
     parser = Parser(config.limits)
     snapshots = Snapshots(store)
+    outbox = Outbox(store, config.notify, clock)
     uploads = Uploads()
     lineage = Lineage(store, publisher, clock, config.storage.link_check_s)
     resolver = Resolver(store, runners, devices)
@@ -125,6 +130,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         config=config.scheduler,
         supervision=config.supervision,
         clock=clock,
+        outbox=outbox,
         supervisor_factory=sweep_supervisors(store, proposer),
     )
     intake = DatasetIngest(root, config.limits, config.storage.keep_free_bytes)
@@ -226,6 +232,9 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         derived=DerivedDatasets(store, records, datasets, jobs),
         sweeps=Sweeps(store, proposer, scheduler, snapshots),
         backups=Backups(root, config.storage),
+        notifications=Notifications(store, root, config.notify, clock),
+        deliveries=Deliveries(store=store, root=root, outbox=outbox, config=config.notify, clock=clock),
+        disk=DiskMonitor(store=store, root=root, outbox=outbox, config=config.notify),
         snapshots=snapshots,
         streams=Streams(config.server.streams_per_user),
         transfers=Lanes(config.server.transfers_per_user),

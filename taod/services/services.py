@@ -11,6 +11,8 @@ from taod.catalogue import Catalogue
 from taod.clock import Clock
 from taod.config import Config
 from taod.datasets.upload.ingest import DatasetIngest
+from taod.notify.delivery import Deliveries
+from taod.notify.disk import DiskMonitor
 from taod.paths import Root
 from taod.scheduler.scheduler import Scheduler
 from taod.services.backups import Backups
@@ -31,6 +33,7 @@ from taod.services.models.model_release import ModelReleases
 from taod.services.models.model_service import Models
 from taod.services.models.pretrained import Ptms
 from taod.services.networks import Networks
+from taod.services.notifications import Notifications
 from taod.services.parser import Parser
 from taod.services.snapshots import Snapshots
 from taod.services.streams import Streams
@@ -77,6 +80,9 @@ class Services:
     sweeps: Sweeps
     tools: Tools
     backups: Backups
+    notifications: Notifications
+    deliveries: Deliveries
+    disk: DiskMonitor
     snapshots: Snapshots
     streams: Streams
     transfers: Lanes
@@ -99,6 +105,8 @@ class Services:
         await self.scheduler.start()
         self.checks.start()
         self.backups.start()
+        self.deliveries.start()
+        self.disk.start()
         self.ready = True
 
     def end_streams(self) -> None:
@@ -110,10 +118,12 @@ class Services:
         """End streams and stop all services; runs continue."""
         self.ready = False
         self.end_streams()
+        await self.disk.stop()
         await self.backups.stop()
         await self.checks.stop()
         await self.tools.stop()
         await self.scheduler.stop()
+        await self.deliveries.stop()
         await self.proposer.close()
         await self.parser.close()
         await self.lineage.close()

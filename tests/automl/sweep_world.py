@@ -24,8 +24,10 @@ from taod.automl.builder import build_sweep
 from taod.automl.controller import sweep_supervisors
 from taod.automl.proposer import Proposer
 from taod.catalogue.schema.merge import default, merge
-from taod.config import AutomlConfig, DevicesConfig, RunnerRule, SchedulerConfig
+from taod.clock import SystemClock
+from taod.config import AutomlConfig, DevicesConfig, NotifyConfig, NotifyTargetConfig, RunnerRule, SchedulerConfig
 from taod.ids import new_id
+from taod.notify.outbox import Outbox
 from taod.paths import Root
 from taod.scheduler.devices.inventory import DevicePool
 from taod.scheduler.resolved_job import ResolvedJob
@@ -126,6 +128,7 @@ class World:
         self.root = Root(folder)
         self.root.make()
         self.store = Store.open(self.root.database)
+        targets = [NotifyTargetConfig("all", command=["true"])]
         self.bus = EventBus()
         self.telemetry = Telemetry(self.store, Publisher(self.bus))
         self.proposer = Proposer()
@@ -142,6 +145,7 @@ class World:
             publisher=Publisher(self.bus),
             planner=self.planner,
             config=SchedulerConfig(grace_s=5.0),
+            outbox=Outbox(self.store, NotifyConfig(target=targets), SystemClock()),
             supervisor_factory=sweep_supervisors(self.store, self.proposer),
         )
 

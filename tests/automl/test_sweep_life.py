@@ -17,8 +17,20 @@ pytestmark = pytest.mark.slow(seconds=1)
 RANDOM = {"automl_algorithm": "Random", "automl_max_recommendations": 4}
 
 
+def subjects(world) -> list[str]:
+    """Subjects of the notifications, without the machine's name."""
+    rows = world.store._database.rows("SELECT subject FROM notifications ORDER BY rowid")
+    return [subject.partition(": ")[2] for (subject,) in rows]
+
+
+def best_in_turn(values: list[float]) -> list[str]:
+    """Subjects for the values of trials that run one after the other."""
+    better = [value for number, value in enumerate(values) if value < min([*values[:number], float("inf")])]
+    return [f"train of My Model has a new best: loss {value:.6g}" for value in better]
+
+
 async def test_a_sweep_keeps_its_best_trial_as_its_model(make_world) -> None:
-    world = await make_world()
+    world = await make_world(slots=1)
     job_id = world.post(**RANDOM)
     job = await world.over(job_id)
     assert job.state is State.DONE, job.reason_text
@@ -32,6 +44,7 @@ async def test_a_sweep_keeps_its_best_trial_as_its_model(make_world) -> None:
         ("best_experiment", winner),
     ]
     assert job.metric_value == values[winner]
+    assert subjects(world) == [*best_in_turn(list(values.values())), "train of My Model is done"]
     folder = world.root.job(job_id)
     (weights,) = folder.results.glob("best_model/*.pth")
     assert weights.read_bytes() == (world.root.job(trials[winner].job_id).results / "epoch_2.pth").read_bytes()

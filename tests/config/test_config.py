@@ -40,6 +40,7 @@ def test_the_shipped_file_names_every_key_at_its_default() -> None:
     runner = defaults["runner"]
     for section in (runner, runner["docker"], runner["slurm"], defaults["supervision"]):
         assert section.pop("rule") == []  # shown as a comment: an empty array of tables cannot be written
+    assert defaults["notify"].pop("target") == []
     assert shipped == defaults
 
 

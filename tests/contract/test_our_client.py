@@ -142,6 +142,7 @@ TEXTS = {
     "network_arch": "dino", "arch": "dino", "name": "x", "text": "x", "type": "bpnet", "sort": "date-ascending",
     "parent": ID, "ngc_path": "a/b:c", "reason": "x", "before": ID, "after": ID, "runner": "embedded",
     "tool": "pytorch", "environment": "pytorch-7.3.0", "release": "7.3", "python": "3.12",
+    "target": "mail",
 }  # fmt: skip
 
 
@@ -230,7 +231,7 @@ def below(path: tuple[str, ...], found: click.Command) -> Iterator[tuple[tuple[s
 PLACES = {
     "owner": ID, "dataset_": ID, "datasets": ID, "model_": ID, "models": ID, "job_": ID, "jobs": ID, "arch": "dino",
     "name": "dino", "action": "train", "actions": "train", "fields": "name=x", "path": "log.txt",
-    "pairs": "train.num_epochs=3", "reason": "x", "release": "7.3",
+    "pairs": "train.num_epochs=3", "reason": "x", "release": "7.3", "target": "mail",
 }  # fmt: skip
 """A value for each argument that is a text, by name."""
 

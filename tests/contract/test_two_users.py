@@ -31,6 +31,7 @@ OWNED = [each for each in ALL if "_id}" in each.path.removeprefix(USER)]
 SERVER_WIDE = {
     "index", "devices", "health", "health_liveness", "readiness", "login", "networks", "network", "network_parameters",
     "metrics", "queue_state", "change_queue", "list_tools", "install_tool", "check_tool", "remove_tool",
+    "notify_state", "test_notify",
 }  # fmt: skip
 """Operations without an owner."""
 READ_PUBLIC = {"get_model", "model_list_jobs", "model_get_job", "model_get_schema"}

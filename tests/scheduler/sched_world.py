@@ -16,9 +16,11 @@ from runners.protocol import Command, Launch, RunRequest, Verdict
 from runners.registry import RunnerRegistry
 from store import Store
 from store.records import JobRecord, ModelRecord, NewJob
-from taod.config import DevicesConfig, RunnerRule, SchedulerConfig, SupervisionConfig
+from taod.clock import SystemClock
+from taod.config import DevicesConfig, NotifyConfig, RunnerRule, SchedulerConfig, SupervisionConfig
 from taod.errors import BadRequest
 from taod.ids import new_id
+from taod.notify.outbox import Outbox
 from taod.paths import Root
 from taod.scheduler.devices.inventory import DevicePool
 from taod.scheduler.resolved_job import ResolvedJob
@@ -104,10 +106,12 @@ class World:
         runner: ScriptRunner | None = None,
         devices: DevicesConfig | None = None,
         supervision: SupervisionConfig | None = None,
+        notify: NotifyConfig | None = None,
     ) -> None:
         self.root = Root(folder)
         self.root.make()
         self.store = Store.open(None if in_memory else self.root.database)
+        self.outbox = Outbox(self.store, notify or NotifyConfig(), SystemClock())
         self.bus = EventBus()
         self.telemetry = Telemetry(self.store, Publisher(self.bus))
         chosen = runner or ScriptRunner()
@@ -125,6 +129,7 @@ class World:
             planner=self.planner,
             config=SchedulerConfig(grace_s=grace_s),
             supervision=supervision,
+            outbox=self.outbox,
         )
 
     async def close(self) -> None:

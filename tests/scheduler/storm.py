@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import re
@@ -33,7 +34,7 @@ from taod.client.find import find
 from taod.paths import Root
 from taod.types.common import DaemonInfo
 from taod.types.dataset import DatasetCreate
-from taod.types.job import JobPatch, JobRun, JobView
+from taod.types.job import JobDetail, JobPatch, JobRun, JobView
 from taod.types.model import ModelCreate
 from taod.types.state import State
 from tests.patience import PATIENCE_S
@@ -111,6 +112,8 @@ class Figures:
     """How often the database was moved away and back."""
     jobs: int = 0
     starts: int = 0
+    notified: int = 0
+    """Notifications that the target has got."""
     states: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     closings: int = 0
@@ -176,6 +179,8 @@ class Storm:
         (self.folder / "taod.toml").write_text(
             f'storage.link_roots = ["{self.folder}"]\nscheduler.grace_s = 5.0\n'
             f'runner.order = ["native"]\nrunner.native.path = ["{tools}"]\n{GROUNDS[self.context]}'
+            f'[[notify.target]]\nname = "file"\nevents = ["done", "failed"]\n'
+            f"""command = ["sh", "-c", 'printf "%s\\n" "$(cat)" >>"$0"', "{self.folder / "notified"}"]\n"""
         )
 
     async def _serve(self, *, wait: bool = True) -> None:
@@ -386,6 +391,24 @@ class Storm:
             self.figures.states[detail.job.state.value] += 1
             asked = self.asked.get(detail.job.id, Asked())
             self.figures.faults += judge(detail, known, asked, per_job[detail.job.id])
+        await self._examine_notifications(details)
+
+    async def _examine_notifications(self, details: list[JobDetail]) -> None:
+        """Each end that is notified is so once."""
+        assert self.client is not None
+        async with asyncio.timeout(PATIENCE_S):
+            while (await self.client.notifications.state()).undelivered:  # noqa: ASYNC110 - nothing announces it
+                await asyncio.sleep(0.1)
+        sent = [json.loads(line) for line in (self.folder / "notified").read_text().splitlines()]
+        self.figures.notified = len(sent)
+        found = Counter((each["job"], each["event"]) for each in sent)
+        wanted = Counter(
+            (each.job.id, str(each.job.state))
+            for each in details
+            if each.job.state in (State.DONE, State.FAILED) and not each.job.reason.startswith("Its parent")
+        )
+        if found != wanted:
+            self.figures.faults.append(f"notifications: {found - wanted} too many, {wanted - found} lost")
 
     def _look_behind(self) -> None:
         """Check what remains after the daemon."""

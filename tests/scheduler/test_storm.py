@@ -21,7 +21,7 @@ async def test_every_job_runs_once_through_a_storm_of_kills(tmp_path: Path, move
     figures = await Storm(tmp_path, kills=KILLS, seed=SEED, context=GROUND, moves=moves).run()
     print(
         f"seed {SEED}, {GROUND}: {figures.kills} kills ({figures.during_start} of a daemon that had not answered yet), "
-        f"{figures.jobs} jobs, {figures.starts} starts, {dict(figures.states)}, "
+        f"{figures.jobs} jobs, {figures.starts} starts, {figures.notified} notifications, {dict(figures.states)}, "
         f"{figures.edits} edits, {figures.closings} closings, {figures.moves} moves of the database, "
         f"{figures.seconds:.0f} s"
     )

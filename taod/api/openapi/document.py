@@ -29,6 +29,7 @@ _TAGS = {
     "JOB": "Jobs over all models and datasets of a user",
     "QUEUE": "The queue of all users, and its order",
     "TOOLS": "NVIDIA's tools as packages on this machine",
+    "NOTIFY": "Notifications by commands, webhooks, e-mail and chat",
     "EVENTS": "Changes as a stream",
     "SERVER": "The server itself",
 }

@@ -39,6 +39,14 @@ from taod.types.job import (
 )
 from taod.types.model import Model, ModelCreate, Ptm, PtmCreate
 from taod.types.network import ActionInfo, NetworkArch, NetworkInfo, ParameterInfo
+from taod.types.notification import (
+    DeliveryState,
+    NotifyDelivery,
+    NotifyEvent,
+    NotifyState,
+    NotifyTarget,
+    NotifyTestResult,
+)
 from taod.types.plan import PlannedJob
 from taod.types.queue import QueueState
 from taod.types.release_change import ActionChange, FieldChange, FieldChangeKind, ReleaseChange
@@ -137,6 +145,34 @@ SCHEMAS: dict[str, msgspec.Struct] = {
         environments=[_environment],
     ),
     "Environment": _environment,
+    "NotifyState": NotifyState(
+        targets=[
+            NotifyTarget(
+                name="mail",
+                kind="apprise",
+                address="mailtos://***",
+                events=[NotifyEvent.FAILED, NotifyEvent.STALLED],
+                users=[],
+                networks=[],
+                undelivered=1,
+                error='Connection error while submitting email to "***"',
+                delivered_on=_DATE,
+            )
+        ],
+        undelivered=[
+            NotifyDelivery(
+                id=_TRIAL,
+                target="mail",
+                event=NotifyEvent.FAILED,
+                subject="taod on vision-1: train of Flower reader failed",
+                state=DeliveryState.PENDING,
+                attempts=3,
+                error='Connection error while submitting email to "***"',
+                created_on=_DATE,
+            )
+        ],
+    ),
+    "NotifyTestResult": NotifyTestResult("mail", delivered=True),
     "ReleaseChange": ReleaseChange(
         model_id=_MODEL,
         network="classification_pyt",
@@ -361,6 +397,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "cpu": {"accept_license": True, "cpu": True},
         "release": {"accept_license": True, "release": "5.1.0"},
     },
+    "test_notify": {"all": {}, "one": {"target": "mail"}},
     "change_queue": {"pause": {"paused": True, "reason": "a new driver"}, "open": {"paused": False}},
 }
 """Operation id → examples of request bodies."""

@@ -9,6 +9,7 @@ from taod.api.routes.events import EventController
 from taod.api.routes.files import AllFilesController, DatasetFilesController, ModelFilesController
 from taod.api.routes.jobs import AllJobsController, DatasetJobsController, ModelJobsController
 from taod.api.routes.models import ModelController, PtmController
+from taod.api.routes.notifications import NotificationController
 from taod.api.routes.queue import QueueController
 from taod.api.routes.reviews import ReviewController
 from taod.api.routes.specs import DatasetSpecsController, ModelSpecsController
@@ -34,6 +35,7 @@ CONTROLLERS: list[type[Controller]] = [
     DerivedController,
     QueueController,
     ToolController,
+    NotificationController,
     EventController,
     MetricsController,
 ]

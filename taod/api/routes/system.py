@@ -27,7 +27,7 @@ class SystemController(Controller):
     async def index(self, request: Call) -> dict[str, str]:
         """Paths of the API, with the user's own."""
         user: TheUser = request.scope["user"]
-        below = ("networks", "devices", "queue", "tools", "health", f"user/{user.id}")
+        below = ("networks", "devices", "queue", "tools", "notify", "health", f"user/{user.id}")
         links = {name: f"/api/v1/{name}" for name in below}
         return links | {"openapi": "/openapi.json", "metrics": "/metrics"}
 

@@ -70,6 +70,7 @@ def examine(config: Config) -> Iterator[CheckResult]:
     yield from _root(config.root)
     if config.root.is_dir():
         yield from examine_root(Root(config.root))
+    yield from _notifications(config)
     yield _daemon(config.root)
     yield _port(config)
 
@@ -174,6 +175,35 @@ def _root(root: Path) -> Iterator[CheckResult]:
         f"{free / 1024**3:.0f} GiB free",
         "" if free >= LOW_DISK else "checkpoints and datasets are large: free some space, or move the root",
     )
+
+
+def _notifications(config: Config) -> Iterator[CheckResult]:
+    """Whether the library is there, and each target's address and last deliveries."""
+    from store.inspect import deliveries
+    from taod.errors import ConfigError
+    from taod.notify import targets
+
+    if not config.notify.target:
+        yield CheckResult(True, "notify", "no target is configured", "[[notify.target]] in taod.toml adds one")
+    if any(each.apprise for each in config.notify.target) and find_spec("apprise") is None:
+        yield CheckResult(False, "notify", "without apprise", "pip install 'taod[notify]'")
+    found = deliveries(Root(config.root).database)
+    for target in config.notify.target:
+        what = f"{target.name}: {targets.shown(target)}"
+        try:
+            targets.address(target)
+        except ConfigError as error:
+            # A variable may be set for the daemon alone.
+            yield CheckResult(target.name in found and not found[target.name].error, "notify", str(error))
+            continue
+        known = found.get(target.name)
+        if known is not None and known.error:
+            lost = f", {known.failed} given up" if known.failed else ""
+            counts = f"{known.undelivered} undelivered{lost}"
+            remedy = f"`taod notify test {target.name}` after a change of its address; `taod notify ls` lists them"
+            yield CheckResult(False, "notify", f"{what}: {counts}: {known.error}", remedy)
+        else:
+            yield CheckResult(True, "notify", what)
 
 
 def _daemon(root: Path) -> CheckResult:

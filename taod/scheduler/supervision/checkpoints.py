@@ -43,4 +43,4 @@ async def set_incomplete_aside(context: SchedulerContext, job: JobRecord) -> Non
         },
     )
     context.store.jobs.note(job.id, noted(warning))
-    context.warn(job.id, WarningCode.CHECKPOINT_INCOMPLETE, warning)
+    context.publish(context.warn(job.id, WarningCode.CHECKPOINT_INCOMPLETE, warning))

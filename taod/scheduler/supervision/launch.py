@@ -21,6 +21,7 @@ from taod.scheduler.supervision.stop_request import StopRequest
 from taod.telemetry import log as logs
 from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State
+from taod.types.warning import WarningCode
 
 QUICK = (LocalRunner, OffHostRunner)
 """Runners that start within milliseconds or with one request to a cluster; their start is never aborted."""
@@ -65,6 +66,7 @@ async def launch(context: SchedulerContext, job_id: str, stop_request: StopReque
             attempt=request.attempt,
             runner=runner.name,
         )
+        context.warn(job_id, WarningCode.STALLED, None)
         context.store.runs.add(
             RunRecord(job_id, request.attempt, runner.name, command=shown.argv, environment=shown.environment)
         )

@@ -53,31 +53,43 @@ async def _stall(
     """Report, and maybe end, a run whose log and status files do not change for `stall_s`."""
     folder = context.root.job(live.job_id)
     files = [folder.log, folder.results]
+    recorded = _is_reported(context, live.job_id)  # by an earlier daemon, about this attempt
     signs, since, reported = await asyncio.to_thread(_signs, files), time.monotonic(), False
     while True:
         await asyncio.sleep(limits.stall_s / CHECKS_PER_STALL)
         now = await asyncio.to_thread(_signs, files)
         if now != signs:
             signs, since = now, time.monotonic()
-            if reported:
-                reported = False
+            if reported or recorded:
+                reported = recorded = False
                 _report(context, live.job_id, None, Reason(ReasonCode.REPORTS_AGAIN))
         elif not reported and time.monotonic() - since >= limits.stall_s:
             reported = True
             silence = {"limit_s": limits.stall_s, "stopped": await _stopped(live)}
             stalled = Warning(WarningCode.STALLED, "", silence)
-            _report(context, live.job_id, stalled, noted(stalled))
+            if not recorded:
+                _report(context, live.job_id, stalled, noted(stalled))
             if limits.kill_stalled:
                 end(STALL, Reason(ReasonCode.STALLED, silence))
 
 
 def _report(context: SchedulerContext, job_id: str, warning: Warning | None, note: Reason) -> None:
-    """Add the note to the history, replace the job's warning of this kind, and publish the job."""
+    """Add the note to the history, replace the job's warning of this kind, notify, and publish the job."""
     try:
-        context.store.jobs.note(job_id, note)
-        context.warn(job_id, WarningCode.STALLED, warning)
+        with context.store.transaction():
+            context.store.jobs.note(job_id, note)
+            job = context.warn(job_id, WarningCode.STALLED, warning)
+            if warning is not None:
+                context.outbox.stalled(job, warning)
+        context.publish(job)
     except Exception:
         log.exception("the stall of job %s could not be recorded: %s", job_id, note.code)
+
+
+def _is_reported(context: SchedulerContext, job_id: str) -> bool:
+    """Whether the job's present attempt has a warning that it is stalled; a start removes that of the last one."""
+    job = context.store.jobs.get(job_id)
+    return job is not None and any(one.code is WarningCode.STALLED for one in job.warnings)
 
 
 async def _stopped(live: ActiveRun) -> list[int]:

@@ -39,6 +39,8 @@ def schedule_retry(context: SchedulerContext, job: JobRecord, outcome: Outcome, 
     jobs = context.store.jobs
     jobs.save_result(job.id, result)
     jobs.transition(job.id, State.QUEUED, outcome.reason)
+    if outcome.reason.code is ReasonCode.DEVICE_LOST:
+        context.outbox.device_lost(job, outcome.reason)
     at = iso(context.clock.time() + pause_s)
     context.publish(jobs.transition(job.id, State.HELD, reason, retries=job.retries + 1, retry_at=at))
 

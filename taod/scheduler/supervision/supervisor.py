@@ -14,7 +14,7 @@ from taod.scheduler.supervision.exit_classification import AbortReason
 from taod.scheduler.supervision.finalize import finalize
 from taod.scheduler.supervision.launch import launch
 from taod.scheduler.supervision.limit_monitor import monitor_limits
-from taod.scheduler.supervision.run_limits import limits
+from taod.scheduler.supervision.run_limits import LOST, limits
 from taod.scheduler.supervision.stop_request import StopRequest
 from taod.types.reason import CANCELLED_BY_USER, Reason, ReasonCode, fault_of
 from taod.types.state import State
@@ -60,10 +60,17 @@ class RunSupervisor:
         if self._stop_request.abort is None:
             self._stop_request.abort = AbortReason(cause, reason)
             try:
-                self._context.store.jobs.note(self.job_id, reason)
+                self._note_abort(cause, reason)
             except Exception:
                 log.exception("the reason for aborting job %s could not be noted: %s", self.job_id, reason.code)
             self._stop_request.end()
+
+    def _note_abort(self, cause: str, reason: Reason) -> None:
+        store = self._context.store
+        with store.transaction():
+            store.jobs.note(self.job_id, reason)
+            if cause == LOST and (job := store.jobs.get(self.job_id)) is not None:
+                self._context.outbox.device_lost(job, reason)
 
     async def leave(self) -> None:
         """Stop supervising; the run continues."""

@@ -1,0 +1,29 @@
+"""Endpoints of notifications: the targets, what is not delivered, and test messages."""
+
+from __future__ import annotations
+
+from litestar import Controller, Response, get, post
+
+from taod.api.dependencies import Call, TheServices, TheUser
+from taod.api.request_parsing import read_body
+from taod.api.responses import read
+from taod.types.notification import NotifyState, NotifyTest, NotifyTestResult
+
+
+class NotificationController(Controller):
+    """The targets that `[notify]` configures."""
+
+    path = "/api/v1/notify"
+    tags = ("NOTIFY",)
+
+    @get(summary="Targets of notifications, and what is not delivered")
+    async def notify_state(self, request: Call, services: TheServices) -> Response[NotifyState]:
+        """The targets, without their secrets, and the notifications about the user's jobs that they do not have."""
+        user: TheUser = request.scope["user"]
+        return await read(services, user.id, services.notifications.state, user.id)
+
+    @post("/test", status_code=200, summary="Send a test message", opt={"body": NotifyTest})
+    async def test_notify(self, request: Call, services: TheServices) -> list[NotifyTestResult]:
+        """Sends a test message to one target or all, once, and answers with the results; for the first user."""
+        user: TheUser = request.scope["user"]
+        return await services.notifications.test(user, await read_body(request, NotifyTest, answer=NotifyTestResult))
