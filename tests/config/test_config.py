@@ -94,6 +94,16 @@ def test_a_string_in_the_environment_needs_no_quotes() -> None:
             "runner.slurm.rule for * *: secrets: '1' = '***' cannot be",
         ),
         ("[[runner.slurm.rule]]\nmounts = ['/a']\n", "unknown field `mounts`"),
+        ("[[notify.target]]\nname = 'a b'\ncommand = ['x']\n", "notify.target 'a b': its name must have 1 to 64"),
+        ("[[notify.target]]\nname = 'a'\n", "notify.target 'a' must have exactly one of command, webhook and apprise"),
+        ("[[notify.target]]\nname = 'a'\ncommand = ['']\n", "notify.target 'a': its command cannot be run"),
+        ("[[notify.target]]\nname = 'a'\nwebhook = 'secret'\n", "its webhook is not a URL; write one, the path of"),
+        ("[[notify.target]]\nname = 'a'\nwebhook = 'ftp://x'\n", "its webhook is not a URL"),
+        ("[[notify.target]]\nname = 'a'\ncommand = ['x']\nevents = ['ended']\n", "Invalid enum value 'ended'"),
+        (
+            "[[notify.target]]\nname = 'a'\ncommand = ['x']\n[[notify.target]]\nname = 'a'\napprise = '$X'\n",
+            "notify.target 'a' is there twice; rename one of them",
+        ),
     ],
 )
 def test_an_invalid_key_or_value_is_named_with_its_remedy(workdir: Path, text: str, said: str) -> None:
