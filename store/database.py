@@ -140,7 +140,10 @@ class Database:
             return
         reader: _Reader | None = getattr(self._snapshots, "kept", None)
         if reader is None:
-            reader = self._snapshots.kept = _Reader(self._path)
+            try:
+                reader = self._snapshots.kept = _Reader(self._path)
+            except sqlite3.OperationalError as error:  # the file was moved away, or there are no descriptors
+                raise StoreLost(f"the database cannot be opened: {self._path}: {error}; retry later") from error
             self._readers.append(reader)
         with reader.used:
             reader.connection.execute("BEGIN")
@@ -245,6 +248,11 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         address = f"{path.absolute().as_uri()}?mode=ro"
         self.connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+        try:
+            self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the file and its WAL
+        except BaseException:
+            self.connection.close()
+            raise
         self.used = threading.Lock()
 
     def close(self) -> None:

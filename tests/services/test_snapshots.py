@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from store import Store
+from taod.errors import StoreLost
 from taod.services.snapshots import THREADS, Snapshots
 from tests.patience import PATIENCE_S
 
@@ -95,3 +96,14 @@ async def test_a_store_that_is_closed_during_the_work_is_closed_at_its_end(store
     (reader,) = store._database._readers
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         reader.connection.execute("SELECT 1")
+
+
+async def test_a_database_that_was_moved_away_is_reported_until_it_is_back(store: Store, tmp_path: Path) -> None:
+    path, away = tmp_path / "taod.db", tmp_path / "away.db"
+    path.rename(away)
+    made = Snapshots(store)
+    with pytest.raises(StoreLost, match="cannot be opened"):
+        await made.run("ada", store.users.all)
+    away.rename(path)
+    assert await made.run("ada", store.users.all) == []
+    made.close()
