@@ -250,7 +250,7 @@ class _Reader:
         self.connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
         try:
             self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the file and its WAL
-        except BaseException:
+        except sqlite3.Error:
             self.connection.close()
             raise
         self.used = threading.Lock()
