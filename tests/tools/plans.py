@@ -350,16 +350,16 @@ PLANS = {
         tiny_data.segments,
         {
             "model": {
-                "sem_seg_head": {"num_classes": 2, "transformer_enc_layers": 1, "convs_dim": 32, "mask_dim": 32},
+                "sem_seg_head": {"num_classes": 2, "transformer_enc_layers": 1, "convs_dim": 64, "mask_dim": 64},
                 "one_former": {
-                    "hidden_dim": 32,
+                    "hidden_dim": 64,
                     "nheads": 4,
                     "dim_feedforward": 32,
                     "dec_layers": 2,
                     "num_object_queries": 20,
                     "train_num_points": 64,
                 },
-                "text_encoder": {"width": 32, "num_layers": 1, "n_ctx": 4},
+                "text_encoder": {"width": 64, "num_layers": 1, "n_ctx": 4},
                 "backbone": {
                     "swin": {"embed_dim": 24, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 4, 8], "window_size": 4}
                 },

@@ -23,6 +23,7 @@ import types
 _CONFIG = os.path.join(os.path.dirname(os.path.abspath(__file__)), "taod_cpu_layer.json")
 _FACTORIES = (
     "arange",
+    "as_tensor",
     "empty",
     "eye",
     "full",

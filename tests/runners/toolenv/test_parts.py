@@ -259,7 +259,7 @@ print(json.dumps([trainer.given, [device.type, device.index], pipeline_def(devic
 
 @pytest.mark.engine
 @pytest.mark.slow(8)
-def test_the_cpu_layer_computes_the_attention_of_xformers(tmp_path: Path) -> None:
+def test_the_cpu_layer_creates_tensors_on_the_cpu_and_computes_the_attention_of_xformers(tmp_path: Path) -> None:
     own_modules.add_layer(tmp_path, tool_spec(layer=Layer()), cpu=True)
     (tmp_path / "xformers" / "ops").mkdir(parents=True)
     (tmp_path / "xformers" / "__init__.py").touch()
@@ -276,6 +276,9 @@ class Blocks:
         mask = torch.full(shape, float("-inf"), dtype=dtype)
         mask[..., :2, :2] = mask[..., 2:, 2:] = 0
         return mask
+gpu = torch.device("cuda")
+for made in (torch.as_tensor([1.0], device=gpu), torch.zeros(1, device=gpu), torch.ones(1, device="cuda:0")):
+    assert made.device.type == "cpu"
 query, key, value = torch.randn(3, 1, 5, 2, 8)
 whole = memory_efficient_attention(query, key, value, attn_bias=Blocks())
 for part in (slice(0, 2), slice(2, 5)):
