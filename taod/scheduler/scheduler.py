@@ -320,7 +320,11 @@ class Scheduler:
                     self._apply(decision)
                 except Exception as error:
                     self._backoff.report(log, error, "%r could not be applied", decision)
-                    complete = not passes(error) and self._fail(decision.job_id, error) and complete
+                    if passes(error):
+                        # Later decisions assume this one: its job is promoted before it is leased.
+                        complete = False
+                        break
+                    complete = self._fail(decision.job_id, error) and complete
         explanations = [decision for decision in decisions if isinstance(decision, Explain)]
         if explanations:
             # In the loop's next iteration, after the start of this pass's runs.

@@ -96,8 +96,15 @@ GROUNDS = {
 """What the daemon runs on: four GPUs of a driver's stand-in, as they are or with two slots each, or four CPU slots."""
 RECORD = re.compile(r"^(?=\d{4}-\d\d-\d\d )", re.MULTILINE)
 """Begins a record of the daemon's log."""
-WITHOUT_DATABASE = ("the database is lost", "failed with 503", "what was stored is copied to")
+WITHOUT_DATABASE = (
+    "the database is lost",
+    "the database cannot be opened",
+    "failed with 503",
+    "what was stored is copied to",
+)
 """What the daemon's log says while the database is away."""
+PARENT_ENDED = re.compile(r"Failed because its parent .* failed")
+"""Why a job failed that is not notified: its parent is."""
 ENDED = (State.DONE, State.FAILED, State.CANCELLED)
 END_S = 120.0
 
@@ -405,7 +412,7 @@ class Storm:
         wanted = Counter(
             (each.job.id, str(each.job.state))
             for each in details
-            if each.job.state in (State.DONE, State.FAILED) and not each.job.reason.startswith("Its parent")
+            if each.job.state in (State.DONE, State.FAILED) and not PARENT_ENDED.match(each.job.reason)
         )
         if found != wanted:
             self.figures.faults.append(f"notifications: {found - wanted} too many, {wanted - found} lost")

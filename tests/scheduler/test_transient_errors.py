@@ -12,6 +12,7 @@ from sched_world import GOOD, LONG, ScriptRunner, World, end_all
 from runners.protocol import Claim, RunIdentity, RunRequest
 from taod import backoff
 from taod.config import SupervisionConfig
+from taod.errors import StoreLost
 from taod.scheduler import scheduler as passes
 from taod.scheduler.supervision import limit_monitor, supervisor
 from taod.types.state import State
@@ -47,6 +48,18 @@ async def test_recording_a_lease_is_retried(world: World, monkeypatch: pytest.Mo
     await world.until(world.post(GOOD), State.DONE)
     monkeypatch.setattr(world.store.jobs, "lease", once(OSError("database or disk is full"), world.store.jobs.lease))
     await world.until(world.post(GOOD), State.DONE)
+
+
+async def test_a_job_whose_promotion_is_not_recorded_is_not_leased(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass promotes a waiting job and leases it. The database was away for the first of the two writes only."""
+    await world.until(world.post(GOOD), State.DONE)
+    lost = StoreLost("the database is lost")
+    monkeypatch.setattr(world.store.jobs, "transition", once(lost, world.store.jobs.transition))
+    job_id = world.post(GOOD, state=State.WAITING)
+    await world.until(job_id, State.DONE)
+    assert world.states(job_id)[:3] == [State.WAITING, State.QUEUED, State.LEASED]
 
 
 async def test_recording_a_reason_is_retried(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
