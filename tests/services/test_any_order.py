@@ -62,6 +62,12 @@ which = st.integers(0, 20)
 depend on real processes and hypothesis needs equal choices to have equal results."""
 
 
+async def done(work: Awaitable[None]) -> bool:
+    """True after a request that returns nothing; `ask` returns None where it is rejected."""
+    await work
+    return True
+
+
 class AnyOrder(RuleBasedStateMachine):
     """One user of one daemon; the event loop runs only during requests."""
 
@@ -201,7 +207,7 @@ class AnyOrder(RuleBasedStateMachine):
             return
         model = self.models[pick % len(self.models)]
         its = {job.id for job in self.jobs() if job.owner_id == model}
-        if self.ask(lambda: self.services.models.delete(self.user_id, model)) is not None:
+        if self.ask(lambda: done(self.services.models.delete(self.user_id, model))):
             self.models.remove(model)
             self.gone |= its
         else:
@@ -211,7 +217,7 @@ class AnyOrder(RuleBasedStateMachine):
     def delete_the_data_in_use(self) -> None:
         used = bool(self.services.store.datasets.users_of(self.data))
         if used:
-            assert self.ask(lambda: self.services.datasets.delete(self.user_id, self.data)) is None
+            assert not self.ask(lambda: done(self.services.datasets.delete(self.user_id, self.data)))
 
     @rule(whole=st.booleans())
     def upload(self, whole: bool) -> None:
@@ -228,7 +234,7 @@ class AnyOrder(RuleBasedStateMachine):
         if self.datasets:
             chosen = self.datasets[pick % len(self.datasets)]
             if delete:
-                assert self.ask(lambda: self.services.datasets.delete(self.user_id, chosen)) is not None
+                assert self.ask(lambda: done(self.services.datasets.delete(self.user_id, chosen)))
                 self.datasets.remove(chosen)
                 assert not (self.folder / "root" / "datasets" / chosen).exists()
             else:

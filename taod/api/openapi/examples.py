@@ -155,7 +155,7 @@ SCHEMAS: dict[str, msgspec.Struct] = {
                 users=[],
                 networks=[],
                 undelivered=1,
-                error='Connection error while submitting email to "***"',
+                error="SMTP server mail.example did not answer",
                 delivered_on=_DATE,
             )
         ],
@@ -167,7 +167,7 @@ SCHEMAS: dict[str, msgspec.Struct] = {
                 subject="taod on vision-1: train of Flower reader failed",
                 state=DeliveryState.PENDING,
                 attempts=3,
-                error='Connection error while submitting email to "***"',
+                error="SMTP server mail.example did not answer",
                 created_on=_DATE,
             )
         ],
