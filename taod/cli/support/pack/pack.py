@@ -50,8 +50,10 @@ async def export_of(client: AsyncClient, model: Model, job_id: str | None) -> tu
         files = [file for file in await client.files.list(id) if file.path.endswith(SUFFIXES)]
         if files:
             return id, min(files, key=lambda file: SUFFIXES.index(Path(file.path).suffix))
-    where = f"job {job_id} has" if job_id else f"model {model.name} has no finished export with"
-    raise click.UsageError(f"{where} no {', '.join(SUFFIXES)} file; run `taod model run {model.id} export`")
+    endings = ", ".join(SUFFIXES)
+    if job_id:
+        raise click.UsageError(f"job {job_id} has no file that ends in {endings}; name an export with --job")
+    raise click.UsageError(f"no export of model {model.name} is done; `taod model run {model.id} export` makes one")
 
 
 async def source_of(client: AsyncClient, model: Model, job_id: str) -> Source:
