@@ -203,3 +203,10 @@ def test_a_served_root_is_not_repaired(root: Root) -> None:
         assert not results["folders"].ok and results["folders"].fix is None
         assert "once the daemon has stopped" in results["folders"].remedy
     assert found(root)["folders"].fix is not None
+
+
+def test_brackets_in_texts_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    remedy = "pip install 'taod[engine]', or add a [[notify.target]]"
+    doctor_module._print([CheckResult(False, "engine", "without [torch]", remedy)])
+    shown = capsys.readouterr().out
+    assert "✗ engine     without [torch]" in shown and remedy in shown

@@ -45,10 +45,12 @@ def doctor(root: Path | None, config_file: Path | None, fix: bool, as_json: bool
 
 
 def _print(results: list[CheckResult]) -> None:
+    from rich.text import Text
+
     out = console()
     for result in results:
-        mark = "[green]✓[/]" if result.ok else "[yellow]✗[/]"
-        out.print(f"{mark} {result.name:<10} {result.found}", highlight=False, soft_wrap=True)
+        mark = Text("✓", "green") if result.ok else Text("✗", "yellow")
+        out.print(mark, f"{result.name:<10} {result.found}", highlight=False, soft_wrap=True)
         if result.fixed:
             out.print(f"  {'':<10} → repaired: {result.fixed}", style="dim", highlight=False, soft_wrap=True)
         elif result.remedy:

@@ -140,7 +140,11 @@ def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     free = not stream.isatty() and "COLUMNS" not in os.environ
-    return SafeConsole(file=unguarded(stream), stderr=stderr, width=PIPE_WIDTH if free else None, soft_wrap=soft_wrap)
+    width = PIPE_WIDTH if free else None
+    # Texts are data: `[engine]` in one is no markup.
+    return SafeConsole(
+        file=unguarded(stream), stderr=stderr, width=width, soft_wrap=soft_wrap, markup=False, emoji=False
+    )
 
 
 def target_file(output: Path | None, name: str, force: bool) -> Path:
