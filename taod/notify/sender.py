@@ -149,7 +149,7 @@ def main() -> None:
     except msgspec.DecodeError:  # the daemon has ended before it had written the request
         return
     record = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no part of the record
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # keep the output of libraries out of the record
     _write(record, STARTED)
     signal.signal(signal.SIGALRM, _too_long)
     signal.setitimer(signal.ITIMER_REAL, request.timeout_s)

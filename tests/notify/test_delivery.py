@@ -156,7 +156,7 @@ async def test_what_is_left_for_a_former_target_is_given_up(post, tmp_path: Path
 
 async def test_the_disk_is_notified_once_until_it_has_space_again(post, tmp_path: Path) -> None:
     one = post(writer(tmp_path / "out"), disk_free_bytes=100)
-    for free in (101, 99, 50, 105, 99):  # 105 is no relief worth a second notification
+    for free in (101, 99, 50, 105, 99):  # 105 is within the margin: no second notification
         one.disk(free)
     await post.stop()
     two = post(writer(tmp_path / "out"), disk_free_bytes=100)

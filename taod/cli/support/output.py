@@ -141,7 +141,7 @@ def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     free = not stream.isatty() and "COLUMNS" not in os.environ
     width = PIPE_WIDTH if free else None
-    # Texts are data: `[engine]` in one is no markup.
+    # Texts are data: brackets such as `[engine]` are printed, not read as markup.
     return SafeConsole(
         file=unguarded(stream), stderr=stderr, width=width, soft_wrap=soft_wrap, markup=False, emoji=False
     )
