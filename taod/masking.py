@@ -10,6 +10,7 @@ MASK = "***"
 _NAME = r"(?:\w+\.)*(?:enc(?:ryption)?_key|key)"
 """Names of the encryption key in the tools: option, override and field of a specification."""
 _OPTION = re.compile(rf"((?:--)?{_NAME}=).+", re.DOTALL)
+_SECRET_NAME = re.compile(_NAME)
 _FLAG = re.compile(rf"-k|--{_NAME}")
 _VARIABLE = re.compile(r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
 _NAMED = rf"(?<!\w)(?:-k|(?:--)?{_NAME})['\"]?(?:\s*[=:]\s*|\s+)['\"]?"
@@ -33,6 +34,11 @@ def argv(words: Iterable[str]) -> list[str]:
 def is_secret(word: str) -> bool:
     """Whether a word of a command line is an option with a secret value."""
     return _OPTION.fullmatch(word) is not None
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a field of a specification holds the encryption key."""
+    return _SECRET_NAME.fullmatch(name) is not None
 
 
 def environment(values: Mapping[str, str]) -> dict[str, str]:

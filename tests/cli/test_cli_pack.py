@@ -159,3 +159,10 @@ def test_an_engine_is_packed_as_it_is_and_no_partial_file_is_left(source: Source
     assert set(unpacked(tmp_path / "out.zip")) == {
         "MODEL_CARD.md", "SHA256SUMS", "model.engine", "specs/export-export-1.yaml", "specs/train-train-1.yaml",
     }  # fmt: skip
+
+
+def test_a_card_has_no_control_character(source: Source, tmp_path: Path) -> None:
+    hostile = msgspec.structs.replace(source, model=msgspec.structs.replace(source.model, name="cars\x1b]52;c;eA\x07"))
+    pack.write_files(hostile, onnx_file(tmp_path / "model.onnx", DETECTOR), tmp_path / "out.zip", with_triton=False)
+    card = unpacked(tmp_path / "out.zip")["MODEL_CARD.md"]
+    assert "\x1b" not in card and "\x07" not in card and card.startswith("# cars")

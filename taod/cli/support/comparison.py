@@ -48,13 +48,14 @@ def as_markdown(found: Comparison) -> str:
     """A Markdown table for each section."""
     lines: list[str] = []
     for section in found.sections:
-        lines += [f"## {section.title}", "", _markdown_line(["", *found.jobs])]
-        lines += [_markdown_line(["---"] * (len(found.jobs) + 1), escape=False)]
-        lines += [_markdown_line([row.name, *map(text, row.values)]) for row in section.rows] + [""]
+        lines += [f"## {section.title}", "", markdown_row(["", *found.jobs])]
+        lines += [markdown_row(["---"] * (len(found.jobs) + 1), escape=False)]
+        lines += [markdown_row([row.name, *map(text, row.values)]) for row in section.rows] + [""]
     return "\n".join(lines)
 
 
-def _markdown_line(cells: Iterable[str], *, escape: bool = True) -> str:
+def markdown_row(cells: Iterable[str], *, escape: bool = True) -> str:
+    """A row of a Markdown table; control characters and pipes in its cells are escaped."""
     shown = [in_line(cell).replace("\\", "\\\\").replace("|", "\\|") if escape else cell for cell in cells]
     return f"| {' | '.join(shown)} |"
 

@@ -7,8 +7,10 @@ from datetime import datetime
 
 import msgspec
 
+from taod.cli.support.comparison import markdown_row
 from taod.cli.support.pack.description import Description, Task
 from taod.client.curves import Curves
+from taod.terminal import in_line
 from taod.types.job import JobDetail
 from taod.types.metric_direction import lower_is_better
 from taod.types.model import Model
@@ -40,7 +42,7 @@ def card(source: Source, about: Description | None, written: str, version: str) 
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    return in_line(" ".join(text.split()))
 
 
 def _interface(about: Description | None) -> Iterable[str]:
@@ -104,5 +106,5 @@ def _last(detail: JobDetail) -> Iterable[str]:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterable[str]:
     if rows:
-        cells = (head, ["---"] * len(head), *rows)
-        yield from ("", *("| " + " | ".join(_line(cell).replace("|", "\\|") for cell in row) + " |" for row in cells))
+        lines = [markdown_row(map(_line, row)) for row in rows]
+        yield from ("", markdown_row(head), markdown_row(["---"] * len(head)), *lines)

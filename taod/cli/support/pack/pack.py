@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import rich_click as click
 
-from taod import documents
+from taod import documents, masking
 from taod.cli.support.pack import onnx_file, triton
 from taod.cli.support.pack.card import Source, card
 from taod.cli.support.pack.description import Description, describe
@@ -26,7 +26,6 @@ from taod.types.state import Status
 
 SUFFIXES = (".onnx", ".engine", ".trt", ".plan", ".etlt")
 """Files that a pack is made for; an ONNX file is preferred."""
-_SECRETS = ("key", "enc_key", "encryption_key")
 NEEDS = "Reading an ONNX file needs the package onnx: pip install 'taod[engine]'"
 
 
@@ -146,7 +145,7 @@ def _classes(source: Source) -> list[str]:
 def _without_secrets(spec: Mapping[str, object]) -> dict[str, object]:
     kept: dict[str, object] = {}
     for key, value in spec.items():
-        if key not in _SECRETS:
+        if not masking.is_secret_name(key):
             kept[key] = _without_secrets(value) if isinstance(value, Mapping) else value
     return kept
 
