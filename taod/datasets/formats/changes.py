@@ -41,7 +41,7 @@ def _pair(top: Path, file: str, line: int, name: str, seen: set[str], *, labelle
         if (top / path).is_file():
             there.append(path)
         else:
-            yield Problem(file, line, f"there is no image {shown(path)}", f"an image of this name in {folder}/")
+            yield Problem(file, line, f"image {shown(path)} not found", f"an image of this name in {folder}/")
     if name not in seen and f"A/{name}" in there:
         yield Item(f"A/{name}", file, further=there[1:])
     seen.add(name)

@@ -40,7 +40,7 @@ def read_plates(top: Path) -> Iterator[Found]:
         key = stem(file, "label")
         image = left.pop(key, "")
         if not image:
-            yield Problem(file, 0, "there is no image of this name", f"image/{key}.png or .jpg")
+            yield Problem(file, 0, "image not found", f"image/{key}.png or .jpg")
         text = text_of(top, file)
         if isinstance(text, Problem):
             yield text
@@ -83,7 +83,7 @@ def _check_label(top: Path, split: str, file: str, line: int, content: str, know
         return
     path = f"{split}/{name}"
     if ".." in name.split("/") or not _is_file(top / path):
-        yield Problem(file, line, f"there is no image {shown(name)}", f"an image of this name in {split}/")
+        yield Problem(file, line, f"image {shown(name)} not found", f"an image of this name in {split}/")
         path = ""
     yield from _unknown(word, known, file, line, "character_list")
     yield Item(path, file, [Label(word, line=line)])

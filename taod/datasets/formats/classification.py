@@ -100,7 +100,7 @@ def _table(top: Path, table: str, folder: str | None) -> Iterator[Found]:
             yield Problem(table, line, f"{', '.join(empty)} is empty", "a class for each task")
         path = _existing(top, folder, name)
         if path is None and folder is not None:
-            yield Problem(table, line, f"there is no image {shown(name)}", f"an image of this name in {folder}/")
+            yield Problem(table, line, f"image {shown(name)} not found", f"an image of this name in {folder}/")
         if path is not None and path in named:
             yield Problem(table, line, f"{shown(name)} is already used", "one row an image")
         named.add(path or name)

@@ -339,7 +339,7 @@ def _absent(name: str, path: str, images: str, there: set[str], by_name: dict[st
     if name.startswith("/"):
         what = f"file_name {shown(name)} is an absolute path"
     elif not posixpath.relpath(path, images).startswith("../"):
-        what = f"there is no image {shown(path)}, which file_name {shown(name)} stands for"
+        what = f"image {shown(path)}, which file_name {shown(name)} names, not found"
     else:
         what = f"file_name {shown(name)} leads out of {images}/"
     plain = name.replace("\\", "/")

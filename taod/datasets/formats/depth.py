@@ -41,7 +41,7 @@ def _read(top: Path, images: int) -> Iterator[Found]:
             continue
         missing = [path for path in paths if path.startswith(("/", "../")) or not (top / path).is_file()]
         for path in missing:
-            yield Problem(LINES, number, f"there is no file {shown(path)}", "a path in the dataset")
+            yield Problem(LINES, number, f"file {shown(path)} not found", "a path in the dataset")
         if paths[0] in named:
             yield Problem(LINES, number, f"{shown(paths[0])} is already used", "one line an image")
         elif not missing:

@@ -79,6 +79,6 @@ def read(top: Path, images: str = "images", labels: str = "labels") -> Iterator[
         found, problems = parse(text, file)
         yield from problems
         if not image:
-            yield Problem(file, 0, "there is no image of this name", f"{images}/{key}.png, .jpg or another image")
+            yield Problem(file, 0, "image not found", f"{images}/{key}.png, .jpg or another image")
         yield Item(image, file, found)
     yield from unpaired(left, labels, ".txt")

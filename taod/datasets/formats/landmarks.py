@@ -51,9 +51,7 @@ def _face(entry: Any, index: int, file: str, line: int, there: dict[str, str]) -
     name = entry["filename"]
     path = there.get(name.replace("\\", "/").rpartition("/")[2], "")
     if not path:
-        yield Problem(
-            file, line, f"[{index}]: there is no image {shown(name)}", "an image of this name beside the list"
-        )
+        yield Problem(file, line, f"[{index}]: image {shown(name)} not found", "an image of this name beside the list")
     marks = entry.get("annotations")
     if not isinstance(marks, list) or not all(isinstance(mark, dict) for mark in marks):
         yield Problem(file, line, f"[{index}].annotations is {shown(marks)}", "a list of objects")

@@ -56,7 +56,7 @@ def read(top: Path, images: str = "images", masks: str = "masks") -> Iterator[Fo
                 yield Problem(found[key], 0, "the image has no mask", f"{masks}/{split}/{key}.png")
             yield Item(found[key], mask, mask=mask)
         for key in sorted(painted):
-            yield Problem(painted[key], 0, "there is no image of this name", f"{images}/{split}/{key}.png or .jpg")
+            yield Problem(painted[key], 0, "image not found", f"{images}/{split}/{key}.png or .jpg")
     painted, twice = by_stem(top, f"{masks}/test")
     yield from twice
     for path in image_paths(top, f"{images}/test"):

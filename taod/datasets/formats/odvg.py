@@ -73,7 +73,7 @@ def read(top: Path) -> Iterator[Found]:
             continue
         path = posixpath.normpath(f"images/{line.file_name}")
         if path not in images:
-            yield Problem(LINES, number, f"there is no image {shown(line.file_name)}", "a path below images/")
+            yield Problem(LINES, number, f"image {shown(line.file_name)} not found", "a path below images/")
             continue
         if path in named:
             yield Problem(LINES, number, f"{shown(line.file_name)} is already used", "one line an image")

@@ -75,12 +75,12 @@ def read(top: Path, *, colours: bool = True) -> Iterator[Found]:
             yield Problem(FILE, 0, f"image id {image.id} is already used", "each id once")
         images[image.id] = image
         if f"images/{image.file_name}" not in there:
-            yield Problem(FILE, 0, f"there is no image {shown(image.file_name)}", "a path below images/")
+            yield Problem(FILE, 0, f"image {shown(image.file_name)} not found", "a path below images/")
     annotated: set[int] = set()
     for index, annotation in enumerate(document.annotations):
         at, owner = f"annotations[{index}]", images.get(annotation.image_id)
         if owner is None:
-            yield Problem(FILE, 0, f"{at}: there is no image with id {annotation.image_id}", "an id of images")
+            yield Problem(FILE, 0, f"{at}: image id {annotation.image_id} not found", "an id of images")
             continue
         if owner.id in annotated:
             yield Problem(FILE, 0, f"{at}: image {owner.id} has an annotation already", "one annotation an image")

@@ -65,7 +65,7 @@ def read(top: Path) -> Iterator[Found]:
             key = key if key in left else key.removeprefix("gt_")
             image = left.pop(key, "")
             if not image:
-                yield Problem(file, 0, "there is no image of this name", f"{images}/{key}.jpg or .png")
+                yield Problem(file, 0, "image not found", f"{images}/{key}.jpg or .png")
             text = text_of(top, file)
             if isinstance(text, Problem):
                 yield text

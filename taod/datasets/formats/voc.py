@@ -141,6 +141,6 @@ def read(top: Path, images: str = "images", labels: str = "labels") -> Iterator[
         yield from problems
         item.image = left.pop(key, "")
         if not item.image:
-            yield Problem(file, 0, "there is no image of this name", f"{images}/{key}.jpg, .png or another image")
+            yield Problem(file, 0, "image not found", f"{images}/{key}.jpg, .png or another image")
         yield item
     yield from unpaired(left, labels, ".xml")
