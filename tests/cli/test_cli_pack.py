@@ -166,3 +166,12 @@ def test_a_card_has_no_control_character(source: Source, tmp_path: Path) -> None
     pack.write_files(hostile, onnx_file(tmp_path / "model.onnx", DETECTOR), tmp_path / "out.zip", with_triton=False)
     card = unpacked(tmp_path / "out.zip")["MODEL_CARD.md"]
     assert "\x1b" not in card and "\x07" not in card and card.startswith("# cars")
+
+
+def test_the_script_knows_the_steps_that_the_engine_passes_over() -> None:
+    """It runs alone, so it lists them itself; `Normalize` is a stage of its own there."""
+    pytest.importorskip("onnxruntime")
+    from runners.engine.classification.settings import PIPELINE_SILENT
+    from taod.cli.support.pack.run_model import OTHER_STAGES
+
+    assert {*OTHER_STAGES} == {*PIPELINE_SILENT, "Normalize"}
