@@ -163,35 +163,15 @@ def test_what_reads_a_trainings_checkpoint_has_the_variables_for_it_as_a_resume(
     name: str, action: str, tmp_path: Path
 ) -> None:
     parent = ParentFacts(name, "train", tmp_path / "train", release="7.3")
-    facts = JobFacts(
-        network=name,
-        action=action,
-        folder=tmp_path,
-        results=tmp_path / "results",
-        spec=None,
-        key="secret",
-        parent=parent,
-        release="7.3",
-    )
+    facts = _facts(name, action, tmp_path, spec=None, key="secret", parent=parent)
     made = assemble(facts)
     assert made.environment == {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
 
 
 @pytest.mark.parametrize(("gpus", "on_cpu"), [(0, True), (1, False)])
 def test_an_export_without_a_gpu_runs_on_the_cpu(gpus: int, on_cpu: bool, tmp_path: Path) -> None:
-    facts = JobFacts(
-        network="ml_recog",
-        action="export",
-        folder=tmp_path,
-        results=tmp_path / "results",
-        spec=None,
-        key="",
-        gpus=gpus,
-        release="7.3",
-    )
-    text = assemble(facts).spec_text
-    assert text is not None
-    assert read_yaml(text)["export"]["on_cpu"] is on_cpu
+    facts = _facts("ml_recog", "export", tmp_path, spec=None, gpus=gpus)
+    assert _written(facts)["export"]["on_cpu"] is on_cpu
 
 
 @pytest.mark.parametrize("name", ["deformable_detr", "dino"])
@@ -296,14 +276,11 @@ def test_classification_pyt_numbers_the_classes_as_the_training_data_does(action
 )
 def test_a_conversion_that_the_tool_lacks_is_rejected(format_: str, wanted: str, error: str, tmp_path: Path) -> None:
     """The tool prints it, writes nothing and reports success."""
-    facts = JobFacts(
-        network="annotations",
-        release="7.3",
-        action="convert",
-        folder=tmp_path,
-        results=tmp_path / "results",
+    facts = _facts(
+        "annotations",
+        "convert",
+        tmp_path,
         spec={"data": {"input_format": "AICITY" if format_ == "raw" else format_, "output_format": wanted}},
-        key="",
         inference=DatasetFacts(tmp_path / "data", "object_detection", format_),
     )
     if error:
@@ -317,16 +294,7 @@ def test_a_conversion_that_the_tool_lacks_is_rejected(format_: str, wanted: str,
 @pytest.mark.parametrize(("service", "action"), [("analytics", "analyze"), ("augmentation", "generate")])
 def test_data_that_a_service_does_not_read_is_rejected(service: str, action: str, format_: str, tmp_path: Path) -> None:
     data = DatasetFacts(tmp_path / "data", "object_detection", format_)
-    facts = JobFacts(
-        network=service,
-        release="7.3",
-        action=action,
-        folder=tmp_path,
-        results=tmp_path / "results",
-        spec={},
-        key="",
-        inference=data,
-    )
+    facts = _facts(service, action, tmp_path, inference=data)
     with pytest.raises(BadRequest, match=f"{service} of release 7.3 reads no {format_} data; .* coco, kitti$"):
         assemble(facts)
 
@@ -340,21 +308,10 @@ def test_the_grounding_networks_look_for_the_classes_unless_captions_are_given(
     spec = default(network.get_network(name, "7.3"), "inference")
     if given:
         put(spec, "dataset.infer_data_sources", {"captions": given})
-    facts = JobFacts(
-        network=name,
-        release="7.3",
-        action="inference",
-        folder=tmp_path,
-        results=tmp_path / "results",
-        spec=spec,
-        key="",
-        inference=data,
-    )
-    text = assemble(facts).spec_text
-    assert text is not None
+    facts = _facts(name, "inference", tmp_path, spec=spec, inference=data)
     sources: dict[str, Any] = {"image_dir": [f"{tmp_path}/data/images"], "captions": given or ["car", "person"]}
     sources |= {"data_type": "OD"} if name == "mask_grounding_dino" else {}
-    assert read_yaml(text)["dataset"]["infer_data_sources"] == sources
+    assert _written(facts)["dataset"]["infer_data_sources"] == sources
 
 
 @pytest.mark.parametrize(
@@ -446,19 +403,8 @@ def _exported(name: str, folder: Path, trained: dict[str, Any], given: dict[str,
     export = default(network.get_network(name, "7.3"), "export")
     export["export"] |= given
     parent = ParentFacts(name, "train", folder / "train" / "results", trained, release="7.3")
-    facts = JobFacts(
-        network=name,
-        release="7.3",
-        action="export",
-        folder=folder,
-        results=folder / "results",
-        spec=export,
-        key="",
-        parent=parent,
-    )
-    text = assemble(facts).spec_text
-    assert text is not None
-    written = read_yaml(text)["export"]
+    facts = _facts(name, "export", folder, spec=export, parent=parent)
+    written = _written(facts)["export"]
     return written["input_width"], written["input_height"]
 
 
@@ -527,14 +473,10 @@ QUANTIZING = [name for _, name in golden.LATER if "quantize" in index("7.3")[nam
 @pytest.mark.parametrize("name", QUANTIZING)
 def test_a_quantization_measures_on_the_calibration_data(name: str, tmp_path: Path) -> None:
     train, calibration = (DatasetFacts(tmp_path / each, "any", "coco") for each in ("train", "calibration"))
-    facts = JobFacts(
-        network=name,
-        release="7.3",
-        action="quantize",
-        folder=tmp_path,
-        results=tmp_path / "results",
-        spec={},
-        key="",
+    facts = _facts(
+        name,
+        "quantize",
+        tmp_path,
         train=[train],
         calibration=calibration,
         parent=ParentFacts(name, "train", tmp_path / "before" / "results", {}, release="7.3"),
@@ -553,21 +495,23 @@ def test_a_quantized_model_is_no_parent_of_what_the_tool_cannot_load_it_for() ->
             assert ("quantize" in chosen.may_follow(action)) == loads, (name, action)
 
 
-def _after(action: str, parent: ParentFacts, folder: Path, spec: dict[str, Any]) -> dict[str, Any]:
-    facts = JobFacts(
-        network=parent.network,
-        release=parent.release,
-        action=action,
-        folder=folder,
-        results=folder / "results",
-        spec=spec,
-        key="",
-        parent=parent,
-    )
+def _facts(name: str, action: str, folder: Path, **more: Any) -> JobFacts:
+    """A job in `folder`: of release 7.3, without a key and with an empty specification, unless `more` has others."""
+    known: dict[str, Any] = {"release": "7.3", "key": "", "spec": {}}
+    return JobFacts(network=name, action=action, folder=folder, results=folder / "results", **known | more)
+
+
+def _written(facts: JobFacts) -> dict[str, Any]:
+    """The specification that the tool gets."""
     text = assemble(facts).spec_text
     assert text is not None
     written: dict[str, Any] = read_yaml(text)
     return written
+
+
+def _after(action: str, parent: ParentFacts, folder: Path, spec: dict[str, Any]) -> dict[str, Any]:
+    facts = _facts(parent.network, action, folder, spec=spec, parent=parent, release=parent.release)
+    return _written(facts)
 
 
 def _train(name: str, folder: Path, format_: str = "any") -> Any:
@@ -576,19 +520,7 @@ def _train(name: str, folder: Path, format_: str = "any") -> Any:
 
 def _made(name: str, action: str, folder: Path, format_: str) -> Any:
     data = DatasetFacts(folder / "data", "any", format_)
-    return assemble(
-        JobFacts(
-            network=name,
-            release="7.3",
-            action=action,
-            folder=folder,
-            results=folder / "results",
-            spec={},
-            key="secret",
-            train=[data],
-            eval=data,
-        )
-    )
+    return assemble(_facts(name, action, folder, key="secret", train=[data], eval=data))
 
 
 _MODULES = {
