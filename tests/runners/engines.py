@@ -76,8 +76,10 @@ class Dockerd:
         (self.folder / "docker.pid").unlink(missing_ok=True)
 
     def docker(self, *words: str, given: bytes = b"") -> str:
-        """Docker's own command line."""
-        done = subprocess.run(["docker", "-H", self.url, *words], input=given, capture_output=True, check=True)
+        """What Docker's own command line prints. Raises AssertionError with its message and what became of the engine."""
+        done = subprocess.run(["docker", "-H", self.url, *words], input=given, capture_output=True, check=False)
+        codes = {name: process.poll() for name, process in self._processes.items()}
+        assert not done.returncode, f"{words}: {done.stderr.decode()}exit codes: {codes}\n{self.log(lines=40)}"
         return done.stdout.decode().strip()
 
     def stop(self) -> None:
@@ -93,8 +95,8 @@ class Dockerd:
                     process.kill()
                     process.wait()
 
-    def log(self) -> str:
-        return "".join((self.folder / "engine.log").read_text().splitlines(keepends=True)[-3:])
+    def log(self, lines: int = 3) -> str:
+        return "".join((self.folder / "engine.log").read_text().splitlines(keepends=True)[-lines:])
 
     def _run(self, *words: str) -> None:
         with (self.folder / "engine.log").open("ab") as log:
