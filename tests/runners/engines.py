@@ -76,7 +76,7 @@ class Dockerd:
         (self.folder / "docker.pid").unlink(missing_ok=True)
 
     def docker(self, *words: str, given: bytes = b"") -> str:
-        """What Docker's own command line prints. Raises AssertionError with its message and what became of the engine."""
+        """What Docker's own command line prints; a failure shows its message and what became of the engine."""
         done = subprocess.run(["docker", "-H", self.url, *words], input=given, capture_output=True, check=False)
         codes = {name: process.poll() for name, process in self._processes.items()}
         assert not done.returncode, f"{words}: {done.stderr.decode()}exit codes: {codes}\n{self.log(lines=40)}"
