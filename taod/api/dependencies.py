@@ -18,14 +18,20 @@ TheServices: TypeAlias = NamedDependency[SkipValidation[Services]]
 TheUser: TypeAlias = NamedDependency[SkipValidation[UserRecord]]
 
 
-def current_user(request: Call, user_id: PathText, services: TheServices) -> UserRecord:
-    """The user in the path. Raises NotFound unless it is the user of the token.
+def caller(request: Call, services: TheServices) -> UserRecord:
+    """The user of the token, whom the middleware has found.
 
     It depends on the services only for the order: Litestar resolves two independent dependencies in a task group, which
     takes longer than most requests spend in the store.
     """
-    user: UserRecord | None = request.scope.get("user")
-    if user is None or user.id != user_id.lower():
+    user: UserRecord = request.scope["user"]
+    return user
+
+
+def current_user(request: Call, user_id: PathText, services: TheServices) -> UserRecord:
+    """The user in the path. Raises NotFound unless it is the user of the token."""
+    user = caller(request, services)
+    if user.id != user_id.lower():
         raise NotFound(f"user {user_id} not found; GET /api/v1 lists the user of the token")
     return user
 
@@ -34,5 +40,6 @@ def dependencies(services: Services) -> dict[str, Provide]:
     """The application's dependencies."""
     return {
         "services": Provide(lambda: services, sync_to_thread=False),
+        "caller": Provide(caller, sync_to_thread=False),
         "user": Provide(current_user, sync_to_thread=False),
     }

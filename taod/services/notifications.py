@@ -15,6 +15,7 @@ from taod.notify.delivery import request, run
 from taod.notify.outbox import host
 from taod.notify.sender import Message
 from taod.paths import Root
+from taod.services.users import require_first
 from taod.types.notification import NotifyState, NotifyTarget, NotifyTest, NotifyTestResult
 
 LISTED = 1000
@@ -42,8 +43,7 @@ class Notifications:
 
         Raises BadRequest for another user than the root's first one, without a target, and for an unknown one.
         """
-        if user.id != self._store.users.first():
-            raise BadRequest("notify: only the first user of this root may send test messages; ask them")
+        require_first(self._store, user.id, "notify", "send test messages")
         known = {target.name: target for target in self._config.target}
         if not known:
             raise BadRequest("notify: no target is configured; add a [[notify.target]] to taod.toml")

@@ -16,7 +16,8 @@ from runners.toolenv.spec import ToolSpecs
 from store import Store
 from store.records import UserRecord
 from taod.clock import Clock, iso
-from taod.errors import BadRequest, Conflict
+from taod.errors import Conflict
+from taod.services.users import require_first
 from taod.telemetry.publisher import Publisher
 from taod.types.tool import Consent, Environment, ToolInfo, ToolInstall, ToolProgress, ToolState
 
@@ -118,8 +119,7 @@ class Tools:
             self._publisher.tool(last)
 
     def _check_user(self, user: UserRecord) -> None:
-        if user.id != self._store.users.first():
-            raise BadRequest("tools: only the first user of this root may install, check or remove tools; ask them")
+        require_first(self._store, user.id, "tools", "install, check or remove tools")
 
     def _check_idle(self, name: str) -> None:
         if name in self._workers:

@@ -9,7 +9,7 @@ import sqlite3
 from store import Store
 from store.records import TokenRecord, UserRecord
 from taod.clock import Clock, SystemClock, seconds_of
-from taod.errors import NotFound, StoreLost, Unauthorized
+from taod.errors import BadRequest, NotFound, StoreLost, Unauthorized
 from taod.types.common import Login
 
 BEARER = "bearer"
@@ -18,6 +18,12 @@ FIRST_USER = "local"
 DAEMON_LABEL = "daemon"
 LOGIN_LABEL = "login"
 HOUR_S, DAY_S = 3600.0, 86_400.0
+
+
+def require_first(store: Store, user_id: str, field: str, action: str, remedy: str = "ask them") -> None:
+    """Raise BadRequest, which names `field`, unless the user is the root's first one, who alone may do `action`."""
+    if user_id != store.users.first():
+        raise BadRequest(f"{field}: only the first user of this root may {action}; {remedy}")
 
 
 class Users:

@@ -118,7 +118,7 @@ def build() -> Document:
 
 def operations() -> list[Operation]:
     """All operations of the application, sorted by tag, path and method."""
-    placeholders = {name: Provide(lambda: None, sync_to_thread=False) for name in ("services", "user")}
+    placeholders = {name: Provide(lambda: None, sync_to_thread=False) for name in ("services", "caller", "user")}
     app = Litestar(
         route_handlers=list(CONTROLLERS),
         dependencies=placeholders,

@@ -17,13 +17,11 @@ class NotificationController(Controller):
     tags = ("NOTIFY",)
 
     @get(summary="Targets of notifications, and what is not delivered")
-    async def notify_state(self, request: Call, services: TheServices) -> Response[NotifyState]:
+    async def notify_state(self, services: TheServices, caller: TheUser) -> Response[NotifyState]:
         """The targets, without their secrets, and the notifications about the user's jobs that they do not have."""
-        user: TheUser = request.scope["user"]
-        return await read(services, user.id, services.notifications.state, user.id)
+        return await read(services, caller.id, services.notifications.state, caller.id)
 
     @post("/test", status_code=200, summary="Send a test message", opt={"body": NotifyTest})
-    async def test_notify(self, request: Call, services: TheServices) -> list[NotifyTestResult]:
+    async def test_notify(self, request: Call, services: TheServices, caller: TheUser) -> list[NotifyTestResult]:
         """Sends a test message to one target or all, once, and answers with the results; for the first user."""
-        user: TheUser = request.scope["user"]
-        return await services.notifications.test(user, await read_body(request, NotifyTest, answer=NotifyTestResult))
+        return await services.notifications.test(caller, await read_body(request, NotifyTest, answer=NotifyTestResult))

@@ -23,9 +23,8 @@ class QueueController(Controller):
         return services.queue.state()
 
     @patch("/queue", summary="Pause or resume the queue", opt={"body": QueuePatch})
-    async def change_queue(self, request: Call, services: TheServices) -> QueueState:
-        user: TheUser = request.scope["user"]
-        return services.queue.change(user, await read_body(request, QueuePatch, answer=QueueState))
+    async def change_queue(self, request: Call, services: TheServices, caller: TheUser) -> QueueState:
+        return services.queue.change(caller, await read_body(request, QueuePatch, answer=QueueState))
 
     @get("/user/{user_id:str}/queue", summary="Queued Jobs in the order of service", opt={"query": ("skip", "size")})
     async def list_queue(self, request: Call, services: TheServices, user: TheUser) -> Response[list[JobView]]:

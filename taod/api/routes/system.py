@@ -24,10 +24,9 @@ class SystemController(Controller):
     tags = ("SERVER",)
 
     @get(summary="Index of the API")
-    async def index(self, request: Call) -> dict[str, str]:
+    async def index(self, caller: TheUser) -> dict[str, str]:
         """Paths of the API, with the user's own."""
-        user: TheUser = request.scope["user"]
-        below = ("networks", "devices", "queue", "tools", "notify", "health", f"user/{user.id}")
+        below = ("networks", "devices", "queue", "tools", "notify", "health", f"user/{caller.id}")
         links = {name: f"/api/v1/{name}" for name in below}
         return links | {"openapi": "/openapi.json", "metrics": "/metrics"}
 
@@ -59,16 +58,16 @@ class SystemController(Controller):
         return services.users.login(key)
 
     @get("/networks", summary="Networks and dataset types", opt={"query": ("release",)})
-    async def networks(self, request: Call, services: TheServices) -> Response[list[NetworkInfo]]:
+    async def networks(self, request: Call, services: TheServices, caller: TheUser) -> Response[list[NetworkInfo]]:
         """The catalogue: actions, formats, and the runners that can run each action here."""
-        user: TheUser = request.scope["user"]
-        return await read(services, user.id, services.networks.all, query.text(request, "release"))
+        return await read(services, caller.id, services.networks.all, query.text(request, "release"))
 
     @get("/networks/{name:str}", summary="One network or dataset type", opt={"query": ("release",)})
-    async def network(self, request: Call, services: TheServices, name: PathText) -> Response[NetworkInfo]:
+    async def network(
+        self, request: Call, services: TheServices, caller: TheUser, name: PathText
+    ) -> Response[NetworkInfo]:
         """One entry of the catalogue: actions, formats, and the runners that can run each action here."""
-        user: TheUser = request.scope["user"]
-        return await read(services, user.id, services.networks.get, name, query.text(request, "release"))
+        return await read(services, caller.id, services.networks.get, name, query.text(request, "release"))
 
     @get(
         "/networks/{name:str}/parameters",
@@ -76,7 +75,7 @@ class SystemController(Controller):
         opt={"query": ("action", "popular", "required", "automl", "hidden", "text", "release")},
     )
     async def network_parameters(
-        self, request: Call, services: TheServices, name: PathText
+        self, request: Call, services: TheServices, caller: TheUser, name: PathText
     ) -> Response[list[ParameterInfo]]:
         """Parameters of the network's specifications with type, default, limits and rules; filters narrow."""
         wanted = ParameterFilter(
@@ -88,14 +87,12 @@ class SystemController(Controller):
             text=query.text(request, "text"),
             release=query.text(request, "release"),
         )
-        user: TheUser = request.scope["user"]
-        return await read(services, user.id, services.networks.parameters, name, wanted)
+        return await read(services, caller.id, services.networks.parameters, name, wanted)
 
     @get("/devices", summary="Devices, their leases and load")
-    async def devices(self, request: Call, services: TheServices) -> list[Device]:
+    async def devices(self, services: TheServices, caller: TheUser) -> list[Device]:
         """Devices with their load; a lease names its job only to the job's owner."""
-        user: TheUser = request.scope["user"]
-        return await services.devices_view.seen_by(user.id)
+        return await services.devices_view.seen_by(caller.id)
 
 
 class MetricsController(Controller):

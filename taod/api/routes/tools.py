@@ -26,20 +26,17 @@ class ToolController(Controller):
         opt={"body": ToolInstall},
         responses=CONFLICT,
     )
-    async def install_tool(self, request: Call, services: TheServices, tool: PathText) -> ToolProgress:
+    async def install_tool(self, request: Call, services: TheServices, caller: TheUser, tool: PathText) -> ToolProgress:
         """Answers once the installation has started; `tool` events report its progress and its end."""
-        user: TheUser = request.scope["user"]
-        return await services.tools.install(user, tool, await read_body(request, ToolInstall, answer=ToolProgress))
+        return await services.tools.install(caller, tool, await read_body(request, ToolInstall, answer=ToolProgress))
 
     @post(
         "/{tool:str}/check", summary="Import every action of an installed tool again", responses=BAD_REQUEST | CONFLICT
     )
-    async def check_tool(self, request: Call, services: TheServices, tool: PathText) -> ToolProgress:
+    async def check_tool(self, services: TheServices, caller: TheUser, tool: PathText) -> ToolProgress:
         """Answers once the check has started; `tool` events report its progress and its end."""
-        user: TheUser = request.scope["user"]
-        return services.tools.check(user, tool)
+        return services.tools.check(caller, tool)
 
     @delete("/{tool:str}", status_code=200, summary="Remove an installed tool", responses=BAD_REQUEST | CONFLICT)
-    async def remove_tool(self, request: Call, services: TheServices, tool: PathText) -> Environment:
-        user: TheUser = request.scope["user"]
-        return await services.tools.remove(user, tool)
+    async def remove_tool(self, services: TheServices, caller: TheUser, tool: PathText) -> Environment:
+        return await services.tools.remove(caller, tool)

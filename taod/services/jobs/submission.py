@@ -27,6 +27,7 @@ from taod.services.jobs.requirements import EVALUATIONS, check_datasets, devices
 from taod.services.jobs.resolution import Resolver
 from taod.services.jobs.spec_service import Specs
 from taod.services.snapshots import Snapshots
+from taod.services.users import require_first
 from taod.telemetry.publisher import Publisher
 from taod.types.common import MODEL, OwnerKind
 from taod.types.job import JobKind, JobRun
@@ -301,8 +302,7 @@ class Submission:
         """Raise BadRequest for an unknown runner, or if the user is not the first one, who may choose it."""
         if name is None:
             return
-        if user_id != self._store.users.first():
-            raise BadRequest(f"runner = {name!r}: only the first user of this root may choose a runner; leave it out")
+        require_first(self._store, user_id, f"runner = {name!r}", "choose a runner", "leave it out")
         if name not in self._runners.names():
             raise BadRequest(f"runner = {name!r}: unknown runner; known are {', '.join(self._runners.names())}")
 
