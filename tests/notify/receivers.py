@@ -11,7 +11,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from taod.config import NotifyTargetConfig
+from taod.notify.delivery import PROGRAM
+
+
+def kill_senders() -> None:
+    """Kill the processes of this process that send notifications, with what they have started, and no others: engines
+    that tests share are children of it too."""
+    for process in psutil.Process().children():
+        if PROGRAM in process.cmdline():
+            for each in (*process.children(recursive=True), process):
+                each.kill()
 
 
 @dataclass

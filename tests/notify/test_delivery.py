@@ -19,7 +19,7 @@ from taod.notify.disk import DiskMonitor
 from taod.notify.sender import Message, Request
 from taod.types.notification import DeliveryState, NotifyEvent
 from tests.notify.conftest import Clock
-from tests.notify.receivers import Webhook, lines, writer
+from tests.notify.receivers import Webhook, kill_senders, lines, writer
 from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow(seconds=2)
@@ -113,8 +113,7 @@ async def test_a_slow_target_delays_itself_alone(post, tmp_path: Path, hook: Web
     await one.until(lambda: one.open() == 2)
     hook.gate.set()
     await one.until(lambda: one.open() == 1)
-    for process in psutil.Process().children(recursive=True):
-        process.kill()
+    kill_senders()
 
 
 async def test_an_attempt_ends_after_its_time_with_all_its_processes(tmp_path: Path) -> None:

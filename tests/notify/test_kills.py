@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 
 import msgspec
-import psutil
 import pytest
 
 from taod.config import NotifyTargetConfig
-from tests.notify.receivers import Webhook, lines, writer
+from tests.notify.receivers import Webhook, kill_senders, lines, writer
 from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow(seconds=4)
@@ -61,8 +60,7 @@ async def test_a_kill_of_the_sending_process_repeats_the_request_with_its_key(po
     one = post(NotifyTargetConfig("hook", webhook=hook.url))
     one.disk()
     await one.until(hook.arrived.is_set)
-    for process in psutil.Process().children():
-        process.kill()
+    kill_senders()
     hook.gate.set()
     await one.delivered()
     assert len({each.headers["Idempotency-Key"] for each in hook.received}) == 1 < len(hook.received)
