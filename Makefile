@@ -1,4 +1,4 @@
-# make install | quickstart | test | test-tools | fast | check | docs | coverage | bench | clean
+# make install | quickstart | test | test-tools | fast | check | docs | coverage | bench | share | dist | clean
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 # Set in many container images. The tests start hundreds of processes, which would each compile their modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install quickstart test test-engine test-tools fast check docs coverage format bench clean tools
+.PHONY: install quickstart test test-engine test-tools fast check docs coverage format bench share dist clean tools
 
 install: $(STAMP)
 
@@ -21,9 +21,10 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: install
 	$(BIN)/taod quickstart --keep
 
-# Programs that some tests run: tmux for the dashboard, a container engine, a one-node Slurm cluster, task-spooler.
+# Programs that some tests run: tmux for the dashboard, a container engine, a one-node Slurm cluster, task-spooler,
+# readers of manual pages, shells.
 # Tests whose program is missing are skipped with that reason.
-PROGRAMS := tmux:tmux dockerd:docker.io busybox:busybox-static docker-registry:docker-registry podman:podman slurmctld:slurm-wlm munged:munge tsp:task-spooler
+PROGRAMS := tmux:tmux dockerd:docker.io busybox:busybox-static docker-registry:docker-registry podman:podman slurmctld:slurm-wlm munged:munge tsp:task-spooler groff:groff man:man-db mandoc:mandoc zsh:zsh fish:fish
 
 tools:
 	@missing=; for each in $(PROGRAMS); do command -v "$${each%%:*}" >/dev/null 2>&1 || missing="$$missing $${each##*:}"; done; \
@@ -69,5 +70,13 @@ format: install
 bench: install
 	$(BIN)/python -m bench
 
+# Manual pages and completions, from the definitions of the commands.
+share: install
+	$(BIN)/python bundle/share.py
+
+# Wheel and source distribution.
+dist: install
+	$(BIN)/python -m build
+
 clean:
-	rm -rf $(VENV) site htmlcov .coverage* .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build dist site htmlcov .coverage* .pytest_cache .ruff_cache .mypy_cache .hypothesis

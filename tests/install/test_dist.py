@@ -1,0 +1,85 @@
+"""The wheel and the source distribution, built and installed as a user does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from taod import __version__
+from tests.install import workflow
+
+pytestmark = pytest.mark.slow(seconds=60)
+
+REPOSITORY = Path(__file__).parents[2]
+SHARED = [
+    "man/man1/taod.1",
+    "man/man1/taod-model-run.1",
+    "bash-completion/completions/taod",
+    "zsh/site-functions/_taod",
+    "fish/vendor_completions.d/taod.fish",
+]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `make dist` writes."""
+    folder = tmp_path_factory.mktemp("dist")
+    done = subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", folder, REPOSITORY], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh virtual environment with the wheel and what it requires."""
+    folder = tmp_path_factory.mktemp("installed") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    (wheel,) = built.glob("*.whl")
+    words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", REPOSITORY / "constraints.txt"]
+    done = subprocess.run([folder / "bin/python", *words, wheel], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_the_source_distribution_has_all_that_the_wheel_is_built_from(built: Path) -> None:
+    with tarfile.open(built / f"taod-{__version__}.tar.gz") as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"pyproject.toml", "LICENSE", "taod/cli/main.py", "share/man/man1/taod.1"} <= names
+    assert not [name for name in names if name.startswith((".venv", "build/", "dist/"))]
+
+
+def test_the_wheel_has_every_file_of_its_packages_and_of_share(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "taod", "tui", "store", "runners", "share"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    data = f"taod-{__version__}.data/data/"
+    wanted = {data + name if name.startswith("share/") else name for name in listed}
+    assert wanted - names == set()
+    assert {name for name in names if ".dist-info/" not in name} - wanted == set()
+
+
+def test_an_installed_wheel_serves_and_runs_a_job(installed: Path, tmp_path: Path) -> None:
+    environment = {"PATH": f"{installed}/bin:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    taod = workflow.program([str(installed / "bin/taod")], environment)
+    assert taod("--version") == f"taod {__version__}\n"
+    workflow.prepare(tmp_path)
+    with workflow.daemon(taod, tmp_path):
+        log = workflow.train(taod, tmp_path)
+    assert "starting train" in log
+
+
+def test_pages_and_completions_are_where_their_programs_search(installed: Path) -> None:
+    for name in SHARED:
+        assert (installed / "share" / name).read_bytes() == (REPOSITORY / "share" / name).read_bytes()
