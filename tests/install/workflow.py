@@ -1,4 +1,4 @@
-"""A whole training by the native runner, with nothing but an installed `taod` and a shell script as the tool."""
+"""A whole training by the native runner, with only an installed `taod` and a shell script as the tool."""
 
 from __future__ import annotations
 
