@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -359,8 +359,7 @@ class Jobs:
 def _public(row: tuple[Any, ...]) -> Job:
     """Build a job from a row of `_PUBLIC`. Its result stays raw JSON: a page of datasets has hundreds of them."""
     job_id, action, parent_id, state, created_on, last_modified, document = row
-    result = cast(Result, msgspec.Raw(document))
-    return Job(job_id, action, parent_id, _PUBLIC_STATUS[state], created_on, last_modified, result)
+    return Job(job_id, action, parent_id, _PUBLIC_STATUS[state], created_on, last_modified, msgspec.Raw(document))
 
 
 def _implied_columns(old: State, new: State, now: str) -> dict[str, object]:

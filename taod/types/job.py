@@ -107,7 +107,13 @@ class Job(msgspec.Struct):
     status: Status
     created_on: Timestamp
     last_modified: Timestamp
-    result: Result
+    result: Result | msgspec.Raw
+    """In the daemon's lists the JSON that the store has; decoding an answer gives a Result. `reported` reads both."""
+
+    @property
+    def reported(self) -> Result:
+        """The result, decoded if it is JSON."""
+        return msgspec.json.decode(self.result, type=Result) if isinstance(self.result, msgspec.Raw) else self.result
 
 
 class JobView(msgspec.Struct):

@@ -103,7 +103,8 @@ def _jobs(jobs: Sequence[Job]) -> list[Text | Table]:
     table = Table.grid(padding=(0, 2, 0, 0))
     newest = sorted(jobs, key=lambda job: job.created_on, reverse=True)
     for job in newest[:MOST_JOBS]:
-        message = job.result.detailed_status.message if job.result.detailed_status else ""
+        status = job.reported.detailed_status
+        message = status.message if status else ""
         table.add_row(
             Text(format.short(job.id), style=SOFT),
             Text(job.action, style=TEXT),

@@ -80,11 +80,21 @@ class Schemas:
         (schema,), used = msgspec.json.schema_components([kind], ref_template=_REF)
         for name, component in used.items():
             component.pop("title", None)
+            for described in component.get("properties", {}).values():
+                _leave_out_raw(described)
             example = examples.SCHEMAS.get(name)
             if example is not None:
                 component["examples"] = [msgspec.to_builtins(example)]
             self.found[name] = component
         return schema
+
+
+def _leave_out_raw(described: Document) -> None:
+    """Of `Result | msgspec.Raw` describe the Struct alone: the JSON of the other form is the same."""
+    forms = described.get("anyOf", [])
+    if {} in forms:
+        (described["$ref"],) = (form["$ref"] for form in forms if form)
+        del described["anyOf"]
 
 
 def build() -> Document:

@@ -37,7 +37,8 @@ def first_line(message: str) -> str:
 
 
 def _epoch(job: Job | JobView) -> str:
-    return f"{job.result.epoch}/{job.result.max_epoch or '?'}" if job.result.epoch is not None else ""
+    result = job.reported if isinstance(job, Job) else job.result
+    return f"{result.epoch}/{result.max_epoch or '?'}" if result.epoch is not None else ""
 
 
 def _metric(view: JobView) -> str:
@@ -60,9 +61,7 @@ JOBS: Columns[Job] = {
     "status": lambda job: coloured(job.status),
     "epoch": _epoch,
     "created": lambda job: moment(job.created_on),
-    "message": lambda job: (
-        first_line(job.result.detailed_status.message) if job.result.detailed_status is not None else ""
-    ),
+    "message": lambda job: first_line(status.message) if (status := job.reported.detailed_status) is not None else "",
 }
 HISTORY: Columns[HistoryEntry] = {
     "at": lambda entry: moment(entry.at),

@@ -26,7 +26,7 @@ from taod.services.resources import Page, PageRequest, find, name_list, remove_f
 from taod.telemetry.publisher import Publisher
 from taod.types.common import MODEL, Sort
 from taod.types.dataset import DatasetType
-from taod.types.job import Job, Result
+from taod.types.job import Job
 from taod.types.model import Model, ModelCreate, ModelPatch
 
 NO_AUTOML = frozenset({"mal", "annotations", "analytics", "augmentation", "auto_label", "image"})
@@ -241,6 +241,4 @@ def known_release(catalogue: Catalogue, network: str, wanted: str) -> str:
 
 def redacted(job: Job) -> Job:
     """A public model's job for other users: without messages, which quote the owner's paths and logs."""
-    stored: Any = job.result  # Lists have it as raw JSON from the store.
-    result = msgspec.json.decode(stored, type=Result) if isinstance(stored, msgspec.Raw) else job.result
-    return msgspec.structs.replace(job, result=msgspec.structs.replace(result, detailed_status=None))
+    return msgspec.structs.replace(job, result=msgspec.structs.replace(job.reported, detailed_status=None))
