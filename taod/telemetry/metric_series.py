@@ -11,10 +11,13 @@ import msgspec
 from taod.catalogue.schema.tables import StatusFacts
 from taod.telemetry.epochs import EpochValues, Values
 from taod.telemetry.numbers import NoNumber, count, number, numbers
-from taod.types.job import Categorical, CategoryValue, Graphical, Kpi
+from taod.types.job import Categorical, CategoryValue, Graphical, Kpi, Stat
 
 MOST_METRICS = 2_000
 """Metrics of a job, and curves, and metrics by category: their values are stored together, again and again."""
+
+MOST_STATS, LONGEST_STAT = 50, 500
+"""Texts of a job, and characters of each: lists of jobs have them too."""
 
 
 class Series:
@@ -122,6 +125,15 @@ def set_categories(kept: list[Categorical], block: Mapping[str, Any]) -> None:
             else:
                 if len(kept) < MOST_METRICS:
                     kept.append(latest)
+
+
+def set_stats(kept: list[Stat], block: Mapping[str, Any]) -> None:
+    """Replace the texts of a line's block."""
+    texts = {stat.metric: stat for stat in kept}
+    for name, value in block.items():
+        if isinstance(value, str) and (name in texts or len(texts) < MOST_STATS):
+            texts[name] = Stat(name[:LONGEST_STAT], value[:LONGEST_STAT])
+    kept[:] = texts.values()
 
 
 def _fingerprint(block: Mapping[str, Any]) -> bytes:

@@ -10,7 +10,7 @@ import msgspec
 from taod.catalogue.network import get
 from taod.catalogue.releases import BASE
 from taod.catalogue.schema.tables import StatusFacts
-from taod.telemetry.metric_series import Curves, Series, set_categories
+from taod.telemetry.metric_series import Curves, Series, set_categories, set_stats
 from taod.telemetry.numbers import count
 from taod.types.event import StatusUpdate
 from taod.types.job import DetailedStatus, Result
@@ -154,6 +154,7 @@ class StatusReader:
         update.kpi = self._kpis.add(kpi, self._step, stepped=stepped)
         update.graphical = self._curves.add(_block(fields, "graphical"), self._step, stepped=stepped)
         set_categories(self.result.categorical, _block(fields, "categorical"))
+        set_stats(self.result.stats, _block(fields, "stats"))
 
 
 def _progress(fields: dict[str, Any], facts: StatusFacts, resumed_from: int) -> dict[str, int]:

@@ -33,7 +33,7 @@ class Kpi(msgspec.Struct):
 
 
 class Stat(msgspec.Struct):
-    """One statistic of a sweep, as text."""
+    """One statistic of a sweep, or what a run says of its model, as text."""
 
     metric: str
     value: str

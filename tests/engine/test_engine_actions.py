@@ -104,6 +104,10 @@ def test_start_weights_are_taken(colours: Any, caplog: pytest.LogCaptureFixture)
 
     assert code == 0
     assert "Starting from" in caplog.text
+    (stats,) = (line["stats"] for line in lines if "stats" in line)
+    (said,) = stats.values()
+    count = int(said.removeprefix("epoch_2.pth: ").partition(" of ")[0])
+    assert said == f"epoch_2.pth: {count} of {count} tensors loaded"
     assert next(line for line in lines if "kpi" in line)["epoch"] == 1
 
 

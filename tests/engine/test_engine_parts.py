@@ -135,8 +135,11 @@ def test_each_family_is_built_and_its_weights_carried_over(
     loaded = weights.start(other, tmp_path / "start.pth", "model.init_cfg.checkpoint")
 
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 5)
-    taken, of = map(int, loaded.removesuffix(" tensors").split(" of "))
-    assert of - taken == 2  # the head's weight and bias have another shape
+    assert loaded.total - loaded.count == 2  # the head's weight and bias have another shape
+    (head,) = loaded.left.items()
+    assert head[0].startswith("head") and head[1].startswith("5x") and ", 3x" in head[1]
+    said = str(loaded)
+    assert said == f"{loaded.count} of {loaded.total} tensors loaded; left out: {head[0]} ({head[1]})"
 
 
 def test_start_weights_that_do_not_fit_are_rejected(tmp_path: Path) -> None:

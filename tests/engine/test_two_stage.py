@@ -131,7 +131,8 @@ def test_weights_of_the_backbone_alone_are_taken_over(tmp_path: Path) -> None:
     torch.nn.init.normal_(other.backbone.body["conv1"].weight)
     torch.save(other.backbone.body.state_dict(), tmp_path / "resnet.pth")
 
-    said = weights.start(model, tmp_path / "resnet.pth", "checkpoint")
+    loaded = weights.start(model, tmp_path / "resnet.pth", "checkpoint")
 
     assert torch.equal(model.backbone.body["conv1"].weight, other.backbone.body["conv1"].weight)
-    assert said.startswith(f"{len(other.backbone.body.state_dict())} of")
+    assert loaded.count == len(other.backbone.body.state_dict())
+    assert loaded.left == dict.fromkeys(("proposer", "head", "predictor"), "not in the file")

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taod.telemetry.metric import latest_value
+from taod.telemetry.metric_series import LONGEST_STAT, MOST_STATS
 from taod.telemetry.status import LONGEST_LINE, StatusReader
 from taod.types.event import StatusUpdate
 from taod.types.job import Categorical, CategoryValue, DetailedStatus, Graphical, Kpi, Result
@@ -107,7 +108,20 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
     max_leaves=6,
 )
-FIELDS = ["date", "time", "status", "message", "epoch", "max_epoch", "cur_iter", "eta", "mode", "kpi", "graphical"]
+FIELDS = [
+    "date",
+    "time",
+    "status",
+    "message",
+    "epoch",
+    "max_epoch",
+    "cur_iter",
+    "eta",
+    "mode",
+    "kpi",
+    "graphical",
+    "stats",
+]
 
 
 @settings(max_examples=100, deadline=None)
@@ -137,6 +151,16 @@ def test_a_line_without_an_object_is_skipped(junk: bytes) -> None:
     reader = StatusReader("dino")
     assert reader.feed(junk + b"\n") == []
     assert reader.last is None and reader.result == Result()
+
+
+def test_what_a_run_says_of_its_model_is_kept_by_name() -> None:
+    reader = read(
+        line(status="RUNNING", stats={"weights": "60 of 62", "odd": 5, "long": "x" * 9_999}),
+        line(status="RUNNING", stats={"weights": "62 of 62", **{str(number): "a" for number in range(99)}}),
+    )
+    stats = {stat.metric: stat.value for stat in reader.result.stats}
+    assert stats["weights"] == "62 of 62" and "odd" not in stats
+    assert len(stats) == MOST_STATS and len(stats["long"]) == LONGEST_STAT
 
 
 def test_a_partial_line_is_kept_until_its_end_arrives() -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from taod.client.curves import Curves
 from taod.types.device import DeviceLease
-from taod.types.job import Graphical, Result
+from taod.types.job import Graphical, JobDetail, Result, Stat
 from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State, Status
 from tui import format
 from tui.devices.row import line
 from tui.header import counted
+from tui.job.details import job_table
 from tui.job.lines import LogLines
 from tui.job.log import paint
 from tui.job.tree import tree
@@ -211,3 +214,10 @@ def test_a_specification_reads_as_a_tree() -> None:
         "train:", "  lr: 0.1", "  amp: false", "  steps: [1, 2]", "sets:", "  -", "    dir: a",
         "gpus: null", "x: {}",
     ]  # fmt: skip
+
+
+def test_the_details_of_a_job_have_what_its_run_said_of_the_model(made: Any) -> None:
+    view = msgspec.structs.replace(made.train, result=Result(stats=[Stat("parameters", "4 M before, 3 M after")]))
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(job_table(JobDetail(view), {}))
+    assert "result     parameters  4 M before, 3 M after" in console.export_text()

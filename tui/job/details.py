@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from taod.types.job import HistoryEntry, JobDetail, JobUsage, JobView, ProcessInfo
+from taod.types.job import HistoryEntry, JobDetail, JobKind, JobUsage, JobView, ProcessInfo
 from taod.types.warning_text import text
 from tui import format
 from tui.job.usage import Samples
@@ -41,6 +41,9 @@ def job_table(detail: JobDetail, device_names: Mapping[str, str]) -> Group:
     if detail.children:
         _row(table, "children", Text(", ".join(format.short(child) for child in detail.children), style=TEXT))
     _times(table, view)
+    if view.kind is JobKind.RUN:  # of a sweep, its own tab has them
+        for stat in view.result.stats:
+            _row(table, "result", Text(stat.metric, style=DIM).append(f"  {stat.value}", style=TEXT))
     _row(table, "runner", Text(view.runner or "none yet", style=TEXT if view.runner else DIM))
     if view.devices:
         _row(table, "device", Text(", ".join(device_names.get(each, each) for each in view.devices), style=TEXT))

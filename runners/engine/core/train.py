@@ -109,8 +109,9 @@ def arrange(
     )
     model = pruning.reshape(network.build(plan.frame), plan.frame.pruned)
     if recipe.start:
-        said = weights.start(model, Path(recipe.start), recipe.start_field, strict=recipe.strict_start)
-        log.info("Starting from %s: %s", recipe.start, said)
+        loaded = weights.start(model, Path(recipe.start), recipe.start_field, strict=recipe.strict_start)
+        log.info("Starting from %s: %s", recipe.start, loaded)
+        run.status.running("Weights loaded", stats={"pretrained weights": f"{Path(recipe.start).name}: {loaded}"})
     trainer = Trainer(model, recipe, recipe.schedule(feed.steps), device, group)
     count = sum(parameter.numel() for parameter in model.parameters())
     log.info(

@@ -98,6 +98,7 @@ def show(out: Output, detail: JobDetail) -> None:
             ("epoch", _epoch(job)),
             ("eta", job.result.eta),
             ("metric", _metric(job)),
+            *((stat.metric, stat.value) for stat in job.result.stats),
             ("runner", job.runner),
             ("release", job.release),
             ("tool", process and tool_of(process.environment)),
