@@ -112,8 +112,12 @@ async def test_a_pruned_classifier_keeps_its_accuracy(client: AsyncClient, tmp_p
         log = (await client.logs.tail(job, 10_000)).data.decode()
         assert done.job.state is State.DONE, log
         kpi = {one.metric: one for one in done.job.result.kpi}
-        if action != "prune":
+        stats = {stat.metric: stat.value for stat in done.job.result.stats}
+        if action == "prune":
+            assert {"parameters", "FLOPs of an image", "validation_accuracy"} <= stats.keys(), stats
+            assert float(stats["validation_accuracy"].partition(" before")[0]) == pytest.approx(reached[0], abs=1e-4)
+        else:
             reached.append(float(list(kpi["validation_accuracy"].values.values())[-1]))
-        print(action, [line[9:] for line in log.splitlines() if " weights" in line or "operations" in line], reached)
+        print(action, stats, reached)
         parent = job
     assert reached[1] >= reached[0] - 0.05

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,24 @@ def test_an_exported_detector_scores_as_its_checkpoint_and_draws_what_it_finds(n
         assert len(list((tmp_path / "packed/predictions").iterdir())) == 8
 
 
+def _reported(results: Path) -> tuple[dict[str, str], dict[str, float]]:
+    """What status lines say of the model, and their last KPIs."""
+    lines = [json.loads(line) for line in (results / "status.json").read_text().splitlines()]
+    stats = {name: text for line in lines for name, text in line.get("stats", {}).items()}
+    return stats, next((line["kpi"] for line in reversed(lines) if "kpi" in line), {})
+
+
+def test_a_prune_without_an_evaluation_dataset_says_that_it_measured_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("torch_pruning")
+    detector = Detector("ssd", tmp_path, images=2, epochs=1, side=32)
+    del detector.document["dataset_config"]["validation_data_sources"]
+    assert detector.run("train", "train") == 0
+    assert detector.run("prune", "pruned", model=tmp_path / "train" / detector.weights, pruning_threshold=0.9) == 0
+    stats, kpi = _reported(tmp_path / "pruned")
+    assert stats["KPI"].startswith("not measured: neither the specification of the prune nor that of the training")
+    assert "parameters" in stats and "mean average precision" not in kpi
+
+
 @pytest.mark.parametrize("network", [name for name in detectors.CHOSEN if "prune" in capabilities.OFFERS[name].actions])
 def test_a_pruned_detector_is_trained_again_and_deployed(network: str, tmp_path: Path) -> None:
     pytest.importorskip("torch_pruning")
@@ -96,16 +115,24 @@ def test_a_pruned_detector_is_trained_again_and_deployed(network: str, tmp_path:
     assert detector.run("train", "train") == 0
     weights = tmp_path / "train" / detector.weights
     assert detector.run("prune", "pruned", model=weights, pruning_threshold=0.9, min_num_filters=8) == 0
+    stats, kpi = _reported(tmp_path / "pruned")
+    for name in ("parameters", "FLOPs of an image", "mean average precision"):
+        before, after = (float(word.rstrip(" M")) for word in re.split(" before, | after", stats[name])[:2])
+        assert after < before or name == "mean average precision"
+    assert f"{kpi['mean average precision']:.4f} after" in stats["mean average precision"]
     detectors.begin_with(detector.document, tmp_path / "pruned/model.pth")
     detectors.deepen(detector.document, 18)
     assert detector.run("retrain", "unlike") == 1
     assert "is a pruned model with backbone resnet_10" in (tmp_path / "unlike/status.json").read_text()
     detectors.deepen(detector.document, 10)
     assert detector.run("retrain", "again") == 0
+    again, _ = _reported(tmp_path / "again")
+    assert again["pretrained weights"].startswith("model.pth: ") and "left out" not in again["pretrained weights"]
+    assert f" {again['parameters'].partition(' M,')[0]} M after" in stats["parameters"]
 
     whole, small = detector.checkpoint("train"), detector.checkpoint("again")
     counts = [sum(value.numel() for value in one["model"].values()) for one in (whole, small)]
     assert small["frame"]["pruned"] and counts[1] < counts[0]
-    again = tmp_path / "again" / detector.weights
-    assert detector.run("evaluate", "scored", model_path=again) == 0
-    assert detector.run("export", "export", model=again, output_file=tmp_path / "model.onnx") == 0
+    weights = tmp_path / "again" / detector.weights
+    assert detector.run("evaluate", "scored", model_path=weights) == 0
+    assert detector.run("export", "export", model=weights, output_file=tmp_path / "model.onnx") == 0

@@ -125,13 +125,20 @@ class ClassificationNetwork(Network[S, ClassFrame, Labelled]):
         )
         steps = settings.training_steps(training.augment, shape.height, shape.width)
         samples: Samples[Labelled] = ImageSet(found, self._pipeline(steps, frame))
-        held_out = self.action_images(spec, frame, "train")
-        validation = ImageSet(held_out, self._fitting(frame, centre=frame.centre)) if held_out is not None else None
+        held_out = self.validation(spec, frame)
         classes = {name: number for number, name in enumerate(names)}
         run.results.mkdir(parents=True, exist_ok=True)
         (run.results / "classmap.json").write_bytes(msgspec.json.encode(classes))
         about = f"{shape.backbone}, input {shape.height}x{shape.width}"
-        return Plan(frame=frame, recipe=recipe, samples=samples, validation=validation, about=about)
+        return Plan(
+            frame=frame, recipe=recipe, samples=samples, validation=held_out[0] if held_out else None, about=about
+        )
+
+    def validation(self, spec: S, frame: ClassFrame) -> tuple[Samples[Labelled], int] | None:
+        found = self.action_images(spec, frame, "train")
+        if found is None:
+            return None
+        return ImageSet(found, self._fitting(frame, centre=frame.centre)), self.batch(spec, "evaluate")
 
     @abstractmethod
     def optimiser_name(self, spec: S) -> str: ...

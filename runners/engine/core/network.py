@@ -200,6 +200,11 @@ class Network(ABC, Generic[S, F, T]):
     def samples(self, spec: S, frame: F, action: str) -> tuple[Samples[T], int, int | None]:
         """The data of evaluate or inference with batch size and workers. Raises EngineError."""
 
+    def validation(self, spec: S, frame: F) -> tuple[Samples[T], int] | None:
+        """The images that a training with this specification is validated with, and their batch size; None where it
+        names none. For networks that are pruned. Raises EngineError."""
+        return None
+
     @abstractmethod
     def writer(self, spec: S, frame: F, folder: Path) -> Writer[T]: ...
 

@@ -108,12 +108,15 @@ def arrange(
         group=group,
     )
     model = pruning.reshape(network.build(plan.frame), plan.frame.pruned)
+    count = sum(parameter.numel() for parameter in model.parameters())
     if recipe.start:
         loaded = weights.start(model, Path(recipe.start), recipe.start_field, strict=recipe.strict_start)
         log.info("Starting from %s: %s", recipe.start, loaded)
-        run.status.running("Weights loaded", stats={"pretrained weights": f"{Path(recipe.start).name}: {loaded}"})
+        stats = {"pretrained weights": f"{Path(recipe.start).name}: {loaded}"}
+        if frame.pruned:
+            stats["parameters"] = f"{count / 1e6:.2f} M, in the shapes of the pruned model"
+        run.status.running("Weights loaded", stats=stats)
     trainer = Trainer(model, recipe, recipe.schedule(feed.steps), device, group)
-    count = sum(parameter.numel() for parameter in model.parameters())
     log.info(
         "%s, %.2f M weights, on %s (%s, %d threads)",
         plan.about or network.name,

@@ -117,6 +117,16 @@ class Detection(Network[S, DetectionFrame, Batch]):
         found: Samples[Batch] = DetectionSamples(samples, frame.fit, grey=frame.grey)
         return found
 
+    def validation(self, spec: S, frame: DetectionFrame) -> tuple[Samples[Batch], int] | None:
+        if not self.names_validation(spec):
+            return None
+        truths = self.truths(spec, Classes(frame.classes, {}, frame.ids), "train")
+        return self.evaluation_samples(truths, frame), self.batch(spec, "evaluate")
+
+    def names_validation(self, spec: S) -> bool:
+        """Whether a training with this specification is validated."""
+        return False
+
     def translations(self) -> dict[Callable[..., object], Callable[..., object]]:
         from runners.engine.detection import onnx_ops
 

@@ -71,17 +71,12 @@ class Tf1Detection(Detection[S]):
             model=msgspec.to_builtins(self.described(spec, len(classes.names))),
         )
         train = samples.read(sources(config.data_sources, "dataset_config.data_sources"), classes)
-        validation = None
-        if config.validation_data_sources:
-            where = "dataset_config.validation_data_sources"
-            validation = self.evaluation_samples(
-                samples.read(sources(config.validation_data_sources, where), classes), frame
-            )
+        held_out = self.validation(spec, frame)
         return Plan(
             frame=frame,
             recipe=self.recipe(spec, run),
             samples=self.augmented(train, frame, self.transform(spec, mean)),
-            validation=validation,
+            validation=held_out[0] if held_out else None,
             about=f"{frame.model.get('backbone', '')} at {frame.width}x{frame.height}, {len(frame.classes)} classes",
         )
 
@@ -122,6 +117,9 @@ class Tf1Detection(Detection[S]):
 
     def batch(self, spec: S, action: str) -> int:
         return spec.batch_size or spec.eval_config.batch_size
+
+    def names_validation(self, spec: S) -> bool:
+        return bool(spec.dataset_config.validation_data_sources)
 
     def truths(self, spec: S, classes: Classes, action: str) -> list[Sample]:
         if action == "inference":

@@ -70,14 +70,12 @@ class DetectnetV2(Detection[Spec]):
                 f"be multiples of {STRIDE}."
             )
         train = samples.read(sources(config.data_sources, "dataset_config.data_sources"), classes)
-        validation = None
-        if config.validation_data_source:
-            validation = self.evaluation_samples(self.truths(spec, classes, "train"), frame)
+        held_out = self.validation(spec, frame)
         return Plan(
             frame=frame,
             recipe=_recipe(spec, run),
             samples=DetectionSamples(train, frame.fit, augmentation(spec.augmentation_config), grey=frame.grey),
-            validation=validation,
+            validation=held_out[0] if held_out else None,
             about=f"{frame.model['backbone']} at {frame.width}x{frame.height}, {len(frame.classes)} classes",
         )
 
@@ -109,6 +107,9 @@ class DetectnetV2(Detection[Spec]):
             f"{shape.offset} pixels right of and below a cell's upper left",
             "clustering": [msgspec.to_builtins(one.clustering_config) for one in _trained(frame)],
         }
+
+    def names_validation(self, spec: Spec) -> bool:
+        return spec.dataset_config.validation_data_source is not None
 
     def truths(self, spec: Spec, classes: Classes, action: str) -> list[Sample]:
         if action == "inference":
