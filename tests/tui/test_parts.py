@@ -217,7 +217,7 @@ def test_a_specification_reads_as_a_tree() -> None:
 
 
 def test_the_details_of_a_job_have_what_its_run_said_of_the_model(made: Any) -> None:
-    view = msgspec.structs.replace(made.train, result=Result(stats=[Stat("parameters", "4 M before, 3 M after")]))
+    view = msgspec.structs.replace(made.add_job(), result=Result(stats=[Stat("parameters", "4 M before, 3 M after")]))
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(job_table(JobDetail(view), {}))
     assert "result     parameters  4 M before, 3 M after" in console.export_text()
