@@ -314,12 +314,16 @@ class Jobs:
 
     def result(self, job_id: str) -> Result:
         """The full result; empty if none was reported. Raises NotFound."""
+        return _RESULT.decode(self.document(job_id))
+
+    def document(self, job_id: str) -> str:
+        """The full result as JSON. Raises NotFound."""
         sql = """SELECT coalesce(results.document, jobs.progress) FROM jobs
             LEFT JOIN results ON results.job_id = jobs.id WHERE jobs.id = ?"""
         row = self._db.row(sql, [job_id])
         if row is None:
             raise NotFound(f"there is no job {job_id}")
-        return _RESULT.decode(row[0])
+        return str(row[0])
 
     def mark_status(self, job_id: str, attempt: int, path: str, offset: int) -> None:
         """Record the byte `offset` in status.json (`path` below the results) at which the attempt's lines begin."""

@@ -19,6 +19,7 @@ from store.queue import Queue
 from store.runs import Runs
 from store.specs import Specs
 from store.sweeps import Sweeps
+from store.tracked import Tracked
 from store.users import Users
 from taod.clock import Clock, SystemClock
 from taod.errors import ConfigError
@@ -41,6 +42,7 @@ class Store:
         self.runs = Runs(database)
         self.sweeps = Sweeps(database)
         self.notifications = Notifications(database, clock)
+        self.tracked = Tracked(database)
 
     @classmethod
     def open(cls, path: Path | None, *, clock: Clock | None = None) -> Store:

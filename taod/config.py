@@ -375,6 +375,13 @@ class NotifyConfig(msgspec.Struct, forbid_unknown_fields=True):
     target: list[NotifyTargetConfig] = []
 
 
+class TrackersConfig(msgspec.Struct, forbid_unknown_fields=True):
+    tensorboard: str = ""
+    """Folder of TensorBoard's event files; a relative path is below the root. Empty: none are written."""
+    timeout_s: Positive = 60.0
+    """Seconds that writing one run may take."""
+
+
 class LimitsConfig(msgspec.Struct, forbid_unknown_fields=True):
     body_bytes: Slots = 256 * 1024
     """Most bytes of a JSON body, except a specification."""
@@ -410,6 +417,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     datasets: DatasetsConfig = msgspec.field(default_factory=DatasetsConfig)
     automl: AutomlConfig = msgspec.field(default_factory=AutomlConfig)
     notify: NotifyConfig = msgspec.field(default_factory=NotifyConfig)
+    trackers: TrackersConfig = msgspec.field(default_factory=TrackersConfig)
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
 
     @property

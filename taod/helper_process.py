@@ -127,7 +127,8 @@ def serve(answer: Callable[[bytes], bytes], memory_bytes: int | None = None) -> 
     """Answer requests until the input ends, which it does with the daemon however that ends."""
     if memory_bytes is not None:
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    source, sink = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # keep the output of libraries out of the answers
     while len(size := source.read(_SIZE)) == _SIZE:
         try:
             status, said = _ANSWERED, answer(source.read(int.from_bytes(size, "big")))

@@ -62,6 +62,11 @@ class Root:
         return self.path / "sending"
 
     @property
+    def trackers(self) -> Path:
+        """Locks of the processes that write runs to trackers: `<tracker>.lock`."""
+        return self.path / "trackers"
+
+    @property
     def reviews(self) -> Path:
         """Reports of dataset checks, and samples; all can be created again."""
         return self.path / "reviews"

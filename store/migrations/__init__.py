@@ -20,6 +20,7 @@ from store.migrations import (
     run_watch,
     sweeps,
     token_use,
+    trackers,
     uploads,
     visibility,
     warnings_as_data,
@@ -57,6 +58,7 @@ STEPS: Mapping[str, Step] = {
     "device_faults": device_faults.step,
     "token_use": _script(token_use.SCRIPT),
     "notifications": _script(notifications.SCRIPT),
+    "trackers": _script(trackers.SCRIPT),
 }
 """Recorded name → migration; one module each, new ones last."""
 

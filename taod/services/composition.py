@@ -57,6 +57,7 @@ from taod.services.users import Users
 from taod.telemetry.bus import EventBus
 from taod.telemetry.publisher import Publisher
 from taod.telemetry.telemetry import Telemetry
+from taod.trackers.feed import Trackers
 from taod.types.device import Device, DeviceKind
 from taod.watch import SharedWatches
 
@@ -235,6 +236,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         notifications=Notifications(store, root, config.notify, clock),
         deliveries=Deliveries(store=store, root=root, outbox=outbox, config=config.notify, clock=clock),
         disk=DiskMonitor(store=store, root=root, outbox=outbox, config=config.notify),
+        trackers=Trackers(store=store, root=root, bus=bus, reads=snapshots, config=config.trackers),
         snapshots=snapshots,
         streams=Streams(config.server.streams_per_user),
         transfers=Lanes(config.server.transfers_per_user),

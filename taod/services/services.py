@@ -42,6 +42,7 @@ from taod.services.tools import Tools
 from taod.services.users import Users
 from taod.telemetry.bus import EventBus
 from taod.telemetry.telemetry import Telemetry
+from taod.trackers.feed import Trackers
 from taod.watch import SharedWatches
 
 
@@ -83,6 +84,7 @@ class Services:
     notifications: Notifications
     deliveries: Deliveries
     disk: DiskMonitor
+    trackers: Trackers
     snapshots: Snapshots
     streams: Streams
     transfers: Lanes
@@ -107,6 +109,7 @@ class Services:
         self.backups.start()
         self.deliveries.start()
         self.disk.start()
+        self.trackers.start()
         self.ready = True
 
     def end_streams(self) -> None:
@@ -124,6 +127,7 @@ class Services:
         await self.tools.stop()
         await self.scheduler.stop()
         await self.deliveries.stop()
+        await self.trackers.stop()
         await self.proposer.close()
         await self.parser.close()
         await self.lineage.close()

@@ -73,6 +73,7 @@ def examine(config: Config) -> Iterator[CheckResult]:
     if config.root.is_dir():
         yield from examine_root(Root(config.root))
     yield from _notifications(config)
+    yield from _trackers(config)
     yield _daemon(config.root)
     yield _port(config)
 
@@ -206,6 +207,15 @@ def _notifications(config: Config) -> Iterator[CheckResult]:
             yield CheckResult(False, "notify", f"{what}: {counts}: {known.error}", remedy)
         else:
             yield CheckResult(True, "notify", what)
+
+
+def _trackers(config: Config) -> Iterator[CheckResult]:
+    """Whether the libraries of the configured trackers are there."""
+    from taod.trackers.feed import missing_library, targets
+
+    for target in targets(config.trackers, Root(config.root)):
+        missing, _, remedy = missing_library(target.kind).partition(": ")
+        yield CheckResult(not missing, "trackers", f"{target.kind}: {missing or target.address}", remedy)
 
 
 def _daemon(root: Path) -> CheckResult:

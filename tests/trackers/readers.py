@@ -1,0 +1,42 @@
+"""Reads event files as TensorBoard does."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+Scalars = dict[str, list[tuple[int, float]]]
+
+
+def loaded(folder: Path) -> Any:
+    """The accumulator of one run, with all its points."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
+    return accumulator.Reload()
+
+
+def runs(logdir: Path) -> Iterator[str]:
+    """The names of the runs that `tensorboard --logdir` shows."""
+    from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
+
+    yield from EventMultiplexer().AddRunsFromDirectory(str(logdir)).Reload().Runs()
+
+
+def scalars(folder: Path) -> Scalars:
+    """Tag → (step, value) of each point that is shown, in the order of the file."""
+    found = loaded(folder)
+    return {tag: [(each.step, each.value) for each in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
+
+
+def texts(folder: Path) -> dict[str, list[str]]:
+    """Tag → its texts, as TensorBoard's page of texts gets them."""
+    found = loaded(folder)
+    return {
+        tag.removesuffix("/text_summary"): [
+            html.unescape(each.tensor_proto.string_val[0].decode()) for each in found.Tensors(tag)
+        ]
+        for tag in found.Tags()["tensors"]
+    }
