@@ -173,16 +173,12 @@ class _Feed:
 
     async def _write_all(self) -> None:
         """Write the runs that are active, and those that have ended and are not recorded as complete."""
-        for job in await self._kept(lambda: self._reads.run("trackers", self._store.jobs.in_states, ON_DEVICE)):
-            self._changed[job.id] = None
+        self._changed.update(dict.fromkeys(await self._kept(self._active)))
         after = ("", "")
         while True:
             while self._changed:  # active runs do not wait for those of years
                 await self._write(next(iter(self._changed)))
-            since = after
-            found = await self._kept(
-                lambda since=since: self._reads.run("trackers", self._store.tracked.behind, self._key, since, AT_ONCE)
-            )
+            found = await self._kept(self._behind, after)
             if not found:
                 return
             after = found[-1]
@@ -193,7 +189,7 @@ class _Feed:
         self._changed.pop(job_id, None)
         backoff = Backoff(longest_s=LONGEST_S)
         while True:
-            read = await self._kept(lambda: self._reads.run("trackers", self._read, job_id))
+            read = await self._kept(self._reads.run, "trackers", self._read, job_id)
             if read is None:
                 return
             try:
@@ -247,6 +243,13 @@ class _Feed:
         fields = msgspec.structs.asdict(run) | {"result": msgspec.Raw(self._store.jobs.document(job_id).encode())}
         request = msgspec.json.encode({"target": self.target, "run": fields})
         return _Read(request, complete, job.last_modified)
+
+    async def _active(self) -> list[str]:
+        jobs = await self._reads.run("trackers", self._store.jobs.in_states, ON_DEVICE)
+        return [job.id for job in jobs]
+
+    async def _behind(self, after: tuple[str, str]) -> list[tuple[str, str]]:
+        return await self._reads.run("trackers", self._store.tracked.behind, self._key, after, AT_ONCE)
 
     async def _record(self, job_id: str, seen: str) -> None:
         self._store.tracked.add(self._key, job_id, seen)

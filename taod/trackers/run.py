@@ -63,13 +63,9 @@ class Tracker(Protocol):
 
 def points(run: Run) -> Points:
     """The metrics and curves of a run, as `metrics/…` and `curves/…`."""
-    series = [("metrics", run.result.kpi), ("curves", run.result.graphical)]
-    return {
-        f"{group}/{each.metric}": {int(step): value for step, value in each.values.items()}
-        for group, all_of_kind in series
-        for each in all_of_kind
-        if each.values
-    }
+    found = [(f"metrics/{kpi.metric}", kpi.values) for kpi in run.result.kpi]
+    found += [(f"curves/{curve.metric}", curve.values) for curve in run.result.graphical]
+    return {name: {int(step): value for step, value in values.items()} for name, values in found if values}
 
 
 def specification(run: Run) -> dict[str, Any]:
