@@ -394,6 +394,14 @@ class RunRecord(msgspec.Struct):
     started_at: str | None = None
     ended_at: str | None = None
     exit_code: int | None = None
+    energy_start: dict[str, float] = {}
+    """GPU → its counter of energy at the start, in joules."""
+    energy_wh: float | None = None
+    """Of its GPUs since the start."""
+    energy_shared: bool = False
+    """Whether other runs may have used these GPUs meanwhile."""
+    peak_rss_bytes: int | None = None
+    peak_gpu_memory_bytes: int | None = None
 
 
 class NotificationRecord(msgspec.Struct, frozen=True):

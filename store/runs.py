@@ -6,6 +6,7 @@ from store.columns import Columns
 from store.database import Database
 from store.records import RunRecord
 from taod.errors import NotFound
+from taod.types.job import JobResources
 
 _COLUMNS = Columns(RunRecord, fixed=("job_id", "attempt"))
 _SELECT = f"SELECT {_COLUMNS.select('runs')} FROM runs"
@@ -37,6 +38,15 @@ class Runs:
     def get(self, job_id: str, attempt: int) -> RunRecord | None:
         row = self._db.row(f"{_SELECT} WHERE job_id = ? AND attempt = ?", [job_id, attempt])
         return None if row is None else _COLUMNS.read(row)
+
+    def used(self, job_id: str) -> JobResources | None:
+        """What all attempts of a job used, of a sweep all its trials; None if nothing was measured."""
+        sql = """SELECT sum(energy_wh), max(energy_shared), max(peak_rss_bytes), max(peak_gpu_memory_bytes) FROM runs
+            WHERE job_id IN (SELECT id FROM jobs WHERE id = ? OR sweep_id = ?)"""
+        energy_wh, shared, rss, gpu = self._db.rows(sql, [job_id, job_id])[0]
+        if energy_wh is None and rss is None and gpu is None:
+            return None
+        return JobResources(energy_wh, energy_wh is not None and bool(shared), rss, gpu)
 
     def latest(self, job_id: str) -> RunRecord | None:
         """The job's last attempt."""

@@ -17,6 +17,7 @@ from store.migrations import (
     queue_limits,
     reasons_as_data,
     releases,
+    run_use,
     run_watch,
     sweeps,
     token_use,
@@ -59,6 +60,7 @@ STEPS: Mapping[str, Step] = {
     "token_use": _script(token_use.SCRIPT),
     "notifications": _script(notifications.SCRIPT),
     "trackers": _script(trackers.SCRIPT),
+    "run_use": _script(run_use.SCRIPT),
 }
 """Recorded name → migration; one module each, new ones last."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from taod.client.curves import Curves
-from taod.types.job import JobDetail, JobView
+from taod.types.job import JobDetail, JobResources, JobView
 
 Document = Mapping[str, object]
 MISSING = object()
@@ -78,7 +78,7 @@ def compare(details: Sequence[JobDetail]) -> Comparison:
     curves = [Curves.from_job(view) for view in views]
     metrics = list(dict.fromkeys(metric for each in curves for metric in each.metrics))
     sections = [
-        Section("jobs", _about(views)),
+        Section("jobs", _about(views) + _used(details)),
         Section("metrics", [row for metric in metrics for row in _metric(metric, curves)]),
         Section("data", _data(details)),
         Section("specification", _specification(details)),
@@ -111,6 +111,22 @@ def _about(views: Sequence[JobView]) -> list[Row]:
         "attempts": [view.attempt for view in views],
     }
     return [Row(name, values) for name, values in rows.items() if any(value is not None for value in values)]
+
+
+def _used(details: Sequence[JobDetail]) -> list[Row]:
+    """Energy and peaks of memory; of energy of shared devices the fact."""
+    used = [detail.resources or JobResources() for detail in details]
+    rows: dict[str, list[object]] = {
+        "energy in Wh": [None if each.energy_wh is None else round(each.energy_wh, 3) for each in used],
+        "energy of a shared device": [each.energy_shared or None for each in used],
+        "peak memory in GB": [_gb(each.peak_rss_bytes) for each in used],
+        "peak GPU memory in GB": [_gb(each.peak_gpu_memory_bytes) for each in used],
+    }
+    return [Row(name, values) for name, values in rows.items() if any(value is not None for value in values)]
+
+
+def _gb(size_bytes: int | None) -> float | None:
+    return None if size_bytes is None else round(size_bytes / 1e9, 3)
 
 
 def duration_s(view: JobView) -> float | None:

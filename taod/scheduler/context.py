@@ -113,6 +113,8 @@ class SchedulerContext:
     clock: Clock
     outbox: Outbox
     log_mask: LogMask = field(default_factory=LogMask)
+    run_started: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a run was started."""
 
     def mask_log(self, job_id: str, runner: Runner, network: str, action: str) -> None:
         """Overwrite the runner's secrets in the job's log. Blocks."""

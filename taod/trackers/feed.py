@@ -238,6 +238,7 @@ class _Feed:
             metric=job.metric,
             metric_value=job.metric_value,
             spec=job.spec,
+            resources=self._store.runs.used(job_id) if complete else None,
         )
         # The result stays the JSON that it is.
         fields = msgspec.structs.asdict(run) | {"result": msgspec.Raw(self._store.jobs.document(job_id).encode())}

@@ -13,7 +13,7 @@ from taod.catalogue.network import get
 from taod.catalogue.schema.merge import over_default
 from taod.documents import write_yaml
 from taod.masking import MASK, is_secret_name
-from taod.types.job import Result
+from taod.types.job import JobResources, Result
 
 Points = dict[str, dict[int, float | None]]
 """Metric → step (an epoch or iteration) → value; None if it was not finite."""
@@ -47,6 +47,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     spec: dict[str, Any] | None = None
     """The specification as stored, over the defaults of its action."""
     result: Result = msgspec.field(default_factory=Result)
+    resources: JobResources | None = None
 
 
 class Tracker(Protocol):
@@ -114,6 +115,10 @@ def summary(run: Run) -> dict[str, str]:
         "started": run.started_at or "",
         "ended": run.ended_at or "",
     }
+    if (used := run.resources) is not None:
+        about["energy"] = used.energy or ""
+        for name, most in (("memory", used.peak_rss_bytes), ("GPU memory", used.peak_gpu_memory_bytes)):
+            about[f"peak {name}"] = "" if most is None else f"{most / 1e9:.2f} GB"
     numbers: dict[str, float | None] = {}
     if run.metric is not None and run.metric_value is not None:
         numbers[run.metric] = run.metric_value

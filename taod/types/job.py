@@ -211,6 +211,26 @@ class JobUsage(msgspec.Struct):
     processes: int = 0
 
 
+class JobResources(msgspec.Struct):
+    """What all attempts of a job have used so far, of a sweep all its trials; unknown values are null."""
+
+    energy_wh: float | None = None
+    """Watt-hours of its GPUs, by their own counters, from the start to the end of each attempt."""
+    energy_shared: bool = False
+    """Whether the energy is the whole device's, which other runs may have used meanwhile (shared GPUs, MIG)."""
+    peak_rss_bytes: int | None = None
+    """Most memory of all processes of an attempt together, as sampled."""
+    peak_gpu_memory_bytes: int | None = None
+
+    @property
+    def energy(self) -> str | None:
+        """The energy as text; None if it is unknown."""
+        if self.energy_wh is None:
+            return None
+        amount = f"{self.energy_wh:,.1f} Wh" if self.energy_wh >= 1 else f"{self.energy_wh:.3g} Wh"
+        return f"{amount}, of the whole device, which other runs share" if self.energy_shared else amount
+
+
 class JobDetail(msgspec.Struct):
     """One job in full: the view with its full result, history, specification and process."""
 
@@ -224,6 +244,7 @@ class JobDetail(msgspec.Struct):
     children: list[Id] = []
     data: list[DataSeen] = []
     """Datasets of its last run."""
+    resources: JobResources | None = None
 
 
 class JobRun(msgspec.Struct, forbid_unknown_fields=True):

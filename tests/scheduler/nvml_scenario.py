@@ -29,6 +29,7 @@ def gpu(number: int, **more: Any) -> dict[str, Any]:
         "temperature": 40,
         "power": 90_500,
         "power_limit": 700_000,
+        "energy": 3_600_000,
         "processes": [],
     } | more
 

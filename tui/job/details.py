@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from taod.types.job import HistoryEntry, JobDetail, JobKind, JobUsage, JobView, ProcessInfo
+from taod.types.job import HistoryEntry, JobDetail, JobKind, JobResources, JobUsage, JobView, ProcessInfo
 from taod.types.warning_text import text
 from tui import format
 from tui.job.usage import Samples
@@ -47,6 +47,8 @@ def job_table(detail: JobDetail, device_names: Mapping[str, str]) -> Group:
     _row(table, "runner", Text(view.runner or "none yet", style=TEXT if view.runner else DIM))
     if view.devices:
         _row(table, "device", Text(", ".join(device_names.get(each, each) for each in view.devices), style=TEXT))
+    if detail.resources is not None:
+        _resources(table, detail.resources)
     for warning in detail.warnings:
         _row(table, "warning", Text(text(warning), style=YELLOW))
     if detail.process is not None:
@@ -78,6 +80,15 @@ def _times(table: Table, view: JobView) -> None:
         _row(table, "ran for", line)
     if view.priority:
         _row(table, "priority", Text(str(view.priority), style=TEXT))
+
+
+def _resources(table: Table, used: JobResources) -> None:
+    """What the job has used, also after its end."""
+    facts = [] if used.energy is None else [f"energy {used.energy}"]
+    for name, most in (("memory", used.peak_rss_bytes), ("gpu memory", used.peak_gpu_memory_bytes)):
+        if most is not None:
+            facts.append(f"most {name} {format.size(most)}")
+    _row(table, "used", Text(", ".join(facts), style=TEXT))
 
 
 def _process(table: Table, process: ProcessInfo) -> None:

@@ -31,6 +31,7 @@ from taod.types.job import (
     HistoryEntry,
     Job,
     JobDetail,
+    JobResources,
     JobRun,
     JobView,
     Kpi,
@@ -277,6 +278,7 @@ SCHEMAS: dict[str, msgspec.Struct] = {
         spec=_SPEC,
         process=ProcessInfo(command=_ARGV, pid=4711, started_at=_DATE),
         folder=_FOLDER,
+        resources=JobResources(412.5, False, 9_126_805_504, 21_474_836_480),
     ),
     "Artifact": Artifact("results/train/epoch_1.pth", 44_843_271, _DATE),
     "PlannedJob": PlannedJob(

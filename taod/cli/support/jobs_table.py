@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from taod.cli.support.output import Columns, Output, moment, number, short
+from taod.cli.support.output import Columns, Output, moment, number, short, size
 from taod.types.job import HistoryEntry, Job, JobDetail, JobView, Kpi
 from taod.types.state import State, Status
 from taod.types.tool import tool_of
@@ -80,7 +80,7 @@ KPIS: Columns[Kpi] = {"KPI": lambda kpi: kpi.metric, "last value": _last, "epoch
 
 def show(out: Output, detail: JobDetail) -> None:
     """Print one job without its specification."""
-    job, process = detail.job, detail.process
+    job, process, used = detail.job, detail.process, detail.resources
     out.pairs(
         [
             ("job", job.id),
@@ -104,6 +104,9 @@ def show(out: Output, detail: JobDetail) -> None:
             ("tool", process and tool_of(process.environment)),
             ("devices", job.devices),
             ("attempts", job.attempt),
+            ("energy", used and used.energy),
+            ("peak memory", used and size(used.peak_rss_bytes)),
+            ("peak GPU memory", used and size(used.peak_gpu_memory_bytes)),
             ("command", process and " ".join(process.command)),
             ("pid", process and process.pid),
             ("exit code", process and process.exit_code),

@@ -105,6 +105,17 @@ class DevicePool:
         known = [one.memory_bytes for one in found if one.memory_bytes is not None]
         return sum(known) if known else None
 
+    def energy_j(self, device_ids: Iterable[str]) -> dict[str, float]:
+        """GPU → its counter of energy at the last measurement, for those of these devices that have one."""
+        found = {name: self._measurements[name].energy_j for name in device_ids if name in self._measurements}
+        return {name: energy for name, energy in found.items() if energy is not None}
+
+    def shared(self, device_ids: Iterable[str]) -> bool:
+        """Whether one of these devices has a counter of energy that other runs add to: it has several slots, or is a
+        MIG instance."""
+        names = set(device_ids)
+        return any(each.slots > 1 or each.parent is not None for each in self._devices if each.id in names)
+
     def grants(self, device_ids: Iterable[str]) -> list[DeviceGrant]:
         """Descriptions of leased devices for a run; unknown devices are omitted."""
         found = {device.id: device for device in self._devices}

@@ -43,6 +43,8 @@ class Measurements(msgspec.Struct, frozen=True):
     temperature_c: float | None = None
     power_w: float | None = None
     power_limit_w: float | None = None
+    energy_j: float | None = None
+    """Consumed since the driver was loaded; of a MIG instance its GPU's."""
     processes: list[GpuProcess] = []
     lost: bool = False
     """The driver does not know the GPU any more: it fell off the bus or was removed."""
@@ -109,6 +111,7 @@ class Nvml:
             temperature = self._read(nvml.nvmlDeviceGetTemperature, card, nvml.NVML_TEMPERATURE_GPU)
             power = self._read(nvml.nvmlDeviceGetPowerUsage, card)
             limit = self._read(nvml.nvmlDeviceGetEnforcedPowerLimit, card)
+            energy = self._read(nvml.nvmlDeviceGetTotalEnergyConsumption, card)
             running = self._read(nvml.nvmlDeviceGetComputeRunningProcesses, handle)
         except self._gone:
             return Measurements(lost=True)
@@ -121,6 +124,7 @@ class Nvml:
             temperature_c=None if temperature is None else float(temperature),
             power_w=None if power is None else power / 1000,
             power_limit_w=None if limit is None else limit / 1000,
+            energy_j=None if energy is None else energy / 1000,
             processes=sorted((_process(one) for one in running or []), key=lambda one: one.pid),
         )
 

@@ -17,6 +17,7 @@ from taod.scheduler.supervision import retry
 from taod.scheduler.supervision.exit_classification import SUCCESS, AbortReason, ExitFacts, Outcome, judge
 from taod.scheduler.supervision.failure_reason import LINES
 from taod.scheduler.supervision.run_limits import LOST
+from taod.scheduler.supervision.usage import record_use
 from taod.telemetry import log as logs
 from taod.telemetry.log_truncation import close_up, trim
 from taod.telemetry.telemetry import Final
@@ -83,6 +84,7 @@ def _record(
     )
     with context.store.transaction():
         context.store.runs.update(job.id, live.request.attempt, exit_code=ended.exit_code, ended_at=context.now())
+        record_use(context, live)
         if ended.left:
             context.store.jobs.note(job.id, Reason(ReasonCode.SURVIVORS, {"processes": ended.left}))
         _end(context, job, outcome, ended, final)

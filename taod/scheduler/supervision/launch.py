@@ -68,7 +68,15 @@ async def launch(context: SchedulerContext, job_id: str, stop_request: StopReque
         )
         context.warn(job_id, WarningCode.STALLED, None)
         context.store.runs.add(
-            RunRecord(job_id, request.attempt, runner.name, command=shown.argv, environment=shown.environment)
+            RunRecord(
+                job_id,
+                request.attempt,
+                runner.name,
+                command=shown.argv,
+                environment=shown.environment,
+                energy_start=context.devices.energy_j(job.devices),
+                energy_shared=context.devices.shared(job.devices),
+            )
         )
         _note_unbounded(context, request, runner)
         # In the same transaction: it records where this attempt's status lines begin.
@@ -182,6 +190,7 @@ def mark_running(context: SchedulerContext, live: ActiveRun) -> ActiveRun:
     except Exception:
         # The process exists even if the record fails (full disk), so it is supervised in any case.
         log.exception("job %s runs, but this could not be recorded", live.job_id)
+    context.run_started.set()
     return live
 
 

@@ -121,6 +121,7 @@ class Jobs:
             folder=str(self.folder(job).path),
             children=[child.id for child in self._store.jobs.children(job.id)],
             data=job.data,
+            resources=self._store.runs.used(job.id),
         )
 
     def warnings(self, job_ids: Sequence[str]) -> list[Warning]:

@@ -1,10 +1,10 @@
 """NVML's Python side for tests: answers from the scenario file that `TAOD_TEST_NVML` names, parsed at each reading.
 
 The file is JSON: `{"gpus": [{"uuid", "name", "memory_total", "memory_used", "utilisation", "temperature", "power",
-"power_limit", "processes": [{"pid", "memory"}], "lost", "mute": [values that the card lacks], "mig": [the same for each
-instance]}], "events": [{"reading": 3, "uuid": …, "set": {"lost": true}}]}`. An event applies from this process's
-listing of GPUs with that number on. A folder with this file first on PYTHONPATH, and a library of the driver's name
-in LD_LIBRARY_PATH, make a real daemon see these GPUs.
+"power_limit", "energy", "processes": [{"pid", "memory"}], "lost", "mute": [values that the card lacks], "mig": [the
+same for each instance]}], "events": [{"reading": 3, "uuid": …, "set": {"lost": true}}]}`. An event applies from this
+process's listing of GPUs with that number on. A folder with this file first on PYTHONPATH, and a library of the
+driver's name in LD_LIBRARY_PATH, make a real daemon see these GPUs.
 """
 
 from __future__ import annotations
@@ -129,6 +129,10 @@ def nvmlDeviceGetTemperature(handle: Handle, sensor: int) -> int:
 
 def nvmlDeviceGetPowerUsage(handle: Handle) -> int:
     return int(_figure(handle, "power"))
+
+
+def nvmlDeviceGetTotalEnergyConsumption(handle: Handle) -> int:
+    return int(_figure(handle, "energy"))
 
 
 def nvmlDeviceGetEnforcedPowerLimit(handle: Handle) -> int:
