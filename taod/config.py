@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 import platformdirs
@@ -378,6 +379,8 @@ class NotifyConfig(msgspec.Struct, forbid_unknown_fields=True):
 class TrackersConfig(msgspec.Struct, forbid_unknown_fields=True):
     tensorboard: str = ""
     """Folder of TensorBoard's event files; a relative path is below the root. Empty: none are written."""
+    mlflow: str = ""
+    """Address of MLflow: `https://…` of a server, `sqlite:///…` or another database. Empty: none."""
     timeout_s: Positive = 60.0
     """Seconds that writing one run may take."""
 
@@ -525,7 +528,7 @@ def _convert(document: dict[str, Any], origin: str) -> Config:
     except msgspec.ValidationError as error:
         unknown = _unknown(document, Config, "")
         raise ConfigError(f"{origin}: {unknown or error}") from error
-    if wrong := _wrong_variable(config.runner) or _wrong_target(config.notify):
+    if wrong := _wrong_variable(config.runner) or _wrong_target(config.notify) or _wrong_tracker(config.trackers):
         raise ConfigError(f"{origin}: {wrong}")
     return config
 
@@ -597,6 +600,20 @@ def _wrong_target(notify: NotifyConfig) -> str:
         ):
             if address and not re.match(rf"{schemes}://|\${_VARIABLE}\Z|[~/]", address, re.IGNORECASE):
                 return f"{key}: its {field} is not a URL; write one, the path of a file with one, or '$VARIABLE'"
+    return ""
+
+
+def _wrong_tracker(trackers: TrackersConfig) -> str:
+    """The first fault in a tracker's address; empty without one."""
+    if trackers.mlflow and not re.match(r"[a-z][a-z0-9+]*://", trackers.mlflow):
+        return (
+            f"trackers.mlflow = {trackers.mlflow!r} is not an address; write https://… or sqlite:////absolute/path.db"
+        )
+    if "@" in urlsplit(trackers.mlflow).netloc:
+        return (
+            "trackers.mlflow has a user or a password; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+            "MLFLOW_TRACKING_TOKEN, for the daemon instead"
+        )
     return ""
 
 

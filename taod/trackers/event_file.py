@@ -9,7 +9,6 @@ import math
 import os
 import struct
 from pathlib import Path
-from typing import Any
 
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
@@ -123,7 +122,7 @@ class EventFile:
         if not self._size:
             self._added.append(Event(wall_time=0, file_version=VERSION).SerializeToString())
 
-    def _take(self, event: Any) -> None:
+    def _take(self, event: Event) -> None:
         if event.HasField("session_log") and event.session_log.status == SessionLog.START:
             self._purge(event.step)
         for value in event.summary.value:

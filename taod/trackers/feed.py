@@ -38,7 +38,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MODULE = "taod.trackers.process"
-LIBRARIES = {"tensorboard": "tensorboardX"}
+LIBRARIES = {"tensorboard": "tensorboardX", "mlflow": "mlflow"}
 """Kind of tracker → the library that it needs; the extra has the kind's name."""
 PACE_S = 1.0
 """Least time between two writings to one tracker's runs that change; those that change more often wait."""
@@ -46,6 +46,8 @@ REST = 5
 """Pause after a round, as a multiple of the time it took."""
 LONGEST_S = 300.0
 """Longest time between two attempts at a tracker that cannot be written."""
+ATTEMPTS = 5
+"""Further attempts at a run that fails for a reason of its own, not of the tracker."""
 AT_ONCE = 50
 """Ended jobs that are listed at once."""
 
@@ -71,11 +73,14 @@ class _Read(msgspec.Struct):
 
 def targets(config: TrackersConfig, root: Root) -> list[Target]:
     """The configured trackers."""
-    found = []
+    addresses = {"mlflow": config.mlflow}
     if config.tensorboard:
-        address = str(root.path / Path(config.tensorboard).expanduser())
-        found.append(Target("tensorboard", address, str(root.trackers / "tensorboard.lock"), config.timeout_s))
-    return found
+        addresses["tensorboard"] = str(root.path / Path(config.tensorboard).expanduser())
+    return [
+        Target(kind, address, str(root.trackers / f"{kind}.lock"), config.timeout_s)
+        for kind, address in addresses.items()
+        if address
+    ]
 
 
 def missing_library(kind: str) -> str:
@@ -185,7 +190,7 @@ class _Feed:
             self._changed.update(dict.fromkeys(job_id for _, job_id in found))
 
     async def _write(self, job_id: str) -> None:
-        """Write one run, however long that takes; one that cannot be written is logged and left out."""
+        """Write one run, however long that takes; one that cannot be written is logged, and left to the next daemon."""
         self._changed.pop(job_id, None)
         backoff = Backoff(longest_s=LONGEST_S)
         while True:
@@ -195,8 +200,10 @@ class _Feed:
             try:
                 error = (await self._helper.ask(read.request)).decode()
             except Rejected as rejected:
-                log.warning("the run of job %s cannot be written to %s: %s", job_id, self.target.kind, rejected)
-                return
+                error = str(rejected)
+                if backoff.failures == ATTEMPTS:
+                    log.warning("the run of job %s is not written to %s: %s", job_id, self.target.kind, error)
+                    return
             except TimeoutError:
                 error = f"it took more than trackers.timeout_s = {self.target.timeout_s:g} s"
             except (EOFError, OSError) as failed:

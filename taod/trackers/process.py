@@ -35,7 +35,11 @@ class Request(msgspec.Struct, frozen=True):
 
 
 def open_tracker(target: Target) -> Tracker:
-    """The tracker of a target. Raises ImportError without its library."""
+    """The tracker of a target. Raises ImportError without its library, OSError."""
+    if target.kind == "mlflow":
+        from taod.trackers.mlflow import MLflow
+
+        return MLflow(target.address)
     from taod.trackers.tensorboard import TensorBoard
 
     return TensorBoard(Path(target.address))

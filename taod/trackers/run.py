@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -44,7 +44,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     trial: int | None = None
     metric: str | None = None
     metric_value: float | None = None
-    spec: dict[str, Any] | None = None
+    spec: dict[str, object] | None = None
     """The specification as stored, over the defaults of its action."""
     result: Result = msgspec.field(default_factory=Result)
     resources: JobResources | None = None
@@ -69,7 +69,7 @@ def points(run: Run) -> Points:
     return {name: {int(step): value for step, value in values.items()} for name, values in found if values}
 
 
-def specification(run: Run) -> dict[str, Any]:
+def specification(run: Run) -> dict[str, object]:
     """The complete specification, the job's over the defaults, with the encryption key masked; empty without one."""
     network = get(run.network, run.release)
     if run.spec is None or network is None or run.action not in network.actions:
@@ -77,7 +77,7 @@ def specification(run: Run) -> dict[str, Any]:
     return _masked(over_default(network, run.action, run.spec))
 
 
-def _masked(document: Mapping[str, Any]) -> dict[str, Any]:
+def _masked(document: Mapping[str, object]) -> dict[str, object]:
     return {
         name: _masked(value) if isinstance(value, Mapping) else MASK if value and is_secret_name(str(name)) else value
         for name, value in document.items()
@@ -90,7 +90,7 @@ def specification_text(run: Run) -> str:
     return write_yaml(found) if found else ""
 
 
-def flat(document: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+def flat(document: Mapping[str, object], path: str = "") -> Iterator[tuple[str, object]]:
     """Each value of a specification with its dotted path; lists are values."""
     for name, value in document.items():
         at = f"{path}.{name}" if path else str(name)
@@ -100,10 +100,10 @@ def flat(document: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any
             yield at, value
 
 
-def summary(run: Run) -> dict[str, str]:
+def about(run: Run) -> dict[str, str]:
     """What became of the run, as texts by name, in the order of reading."""
     result = run.result
-    about = {
+    found = {
         "job": run.id,
         "network": run.network,
         "action": run.action,
@@ -116,22 +116,24 @@ def summary(run: Run) -> dict[str, str]:
         "ended": run.ended_at or "",
     }
     if (used := run.resources) is not None:
-        about["energy"] = used.energy or ""
+        found["energy"] = used.energy or ""
         for name, most in (("memory", used.peak_rss_bytes), ("GPU memory", used.peak_gpu_memory_bytes)):
-            about[f"peak {name}"] = "" if most is None else f"{most / 1e9:.2f} GB"
-    numbers: dict[str, float | None] = {}
+            found[f"peak {name}"] = "" if most is None else f"{most / 1e9:.2f} GB"
+    found |= {each.metric: each.value for each in result.stats}
+    return {name: value for name, value in found.items() if value}
+
+
+def finals(run: Run) -> dict[str, float | None]:
+    """The last value of each metric, the main one first; those of the best trial, and those by category."""
+    result = run.result
+    found: dict[str, float | None] = {}
     if run.metric is not None and run.metric_value is not None:
-        numbers[run.metric] = run.metric_value
-    numbers |= {kpi.metric: kpi.values[max(kpi.values, key=int)] for kpi in result.kpi if kpi.values}
-    numbers |= {f"best trial: {each.metric}": each.value for each in result.automl_result}
+        found[run.metric] = run.metric_value
+    found |= {kpi.metric: kpi.values[max(kpi.values, key=int)] for kpi in result.kpi if kpi.values}
+    found |= {f"best trial: {each.metric}": each.value for each in result.automl_result}
     for each in result.categorical:
-        numbers |= {f"{each.metric} of {one.category}": one.value for one in each.category_wise_values}
-    texts = {each.metric: each.value for each in result.stats}
-    return (
-        {name: value for name, value in about.items() if value}
-        | texts
-        | {name: "not finite" if value is None else f"{value:.10g}" for name, value in numbers.items()}
-    )
+        found |= {f"{each.metric} of {one.category}": one.value for one in each.category_wise_values}
+    return found
 
 
 def folder_name(text: str, id: str) -> str:

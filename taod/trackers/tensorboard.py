@@ -8,7 +8,7 @@ from pathlib import Path
 
 from taod.clock import seconds_of
 from taod.trackers.event_file import EventFile
-from taod.trackers.run import Run, folder_name, points, specification_text, summary
+from taod.trackers.run import Run, about, finals, folder_name, points, specification_text
 
 MOST_OPEN = 32
 """Files whose points are kept in memory."""
@@ -27,11 +27,12 @@ class TensorBoard:
         file = self._open.pop(path, None) or EventFile(path)
         now_s = time.time() if run.ended_at is None else min(time.time(), seconds_of(run.ended_at))
         file.update(points(run), now_s)
-        # After the points: a session that starts anew among them replaces texts as well.
+        # After the points: a session that starts among them replaces texts as well.
         if specified := specification_text(run):
             file.set_text("specification", f"<pre>{html.escape(specified)}</pre>", now_s)
         if run.complete:
-            rows = [f"| {name} | {_cell(value)} |" for name, value in summary(run).items()]
+            texts = about(run) | {name: _number(value) for name, value in finals(run).items()}
+            rows = [f"| {_cell(name)} | {_cell(value)} |" for name, value in texts.items()]
             file.set_text("result", "\n".join(["| | |", "|---|---|", *rows]), now_s)
         file.save(durable=run.complete)
         if not run.complete:
@@ -52,6 +53,10 @@ class TensorBoard:
     def _of(self, folder: Path, name: str, id: str) -> Path:
         found = sorted(folder.glob(f"*-{id[:8]}"))
         return found[0] if found else folder / folder_name(name, id)
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.10g}"
 
 
 def _cell(value: str) -> str:

@@ -83,6 +83,9 @@ class Driver(ModuleType):
     def nvmlDeviceGetPowerUsage(self, handle: str) -> Any:
         return self._answer("power", handle, 250_500)
 
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: str) -> Any:
+        return self._answer("energy", handle, 7_200_000)
+
     def nvmlDeviceGetEnforcedPowerLimit(self, handle: str) -> Any:
         return self._answer("limit", handle, 700_000)
 

@@ -131,7 +131,7 @@ async def test_jobs_of_before_are_written_once_and_a_rename_changes_no_folder(tr
     one = await tracked(tensorboard="")
     owner = one.world.owner()
     jobs = [one.post(f"epoch 1; {DONE}", owner=owner) for _ in range(3)]
-    never = one.post("", owner=owner)
+    never = one.world.post("", owner=owner)  # fails before it starts
     await one.world.settled([*jobs, never])
     assert not one.boards.exists() and helpers() == []
     two = await tracked()
@@ -189,6 +189,22 @@ async def test_a_missing_library_is_one_warning_with_the_remedy(
     (warning,) = [each.message for each in caplog.records if each.levelno >= logging.WARNING]
     assert "pip install 'taod[tensorboard]'" in warning
     assert helpers() == [] and not one.boards.exists()
+
+
+async def test_a_run_that_cannot_be_written_holds_no_other(
+    tracked, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "LONGEST_S", 0.01)
+    one = await tracked(tensorboard="", run=False)
+    wrong, job = one.post(f"epoch 1; {DONE}"), one.post(f"epoch 1; {DONE}")
+    with one.world.store.transaction():  # a fault of taod's own
+        one.world.store._database.update("jobs", {"created_on": "never"}, "id = ?", [wrong])
+    await tracked.stop()
+    two = await tracked()
+    await two.world.settled([wrong, job])
+    await until(lambda: two.recorded(job))
+    await until(lambda: f"the run of job {wrong} is not written to tensorboard: ValueError" in caplog.text)
+    assert not two.recorded(wrong)
 
 
 async def test_a_killed_process_is_replaced(tracked) -> None:
