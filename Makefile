@@ -43,6 +43,11 @@ TOOLS_ROOT ?= $(HOME)/.cache/taod-tools
 test-tools: install
 	TAOD_TOOLS_ROOT=$(TOOLS_ROOT) $(BIN)/python -m pytest -m tools tests/tools
 
+# MLflow and Weights & Biases: 100 MB that no other test needs.
+test-trackers: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mlflow,wandb]'
+	$(BIN)/python -m pytest tests/trackers
+
 test-engine: install
 	TAOD_EVERY_NETWORK=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m engine tests/engine tests/e2e/test_detectors.py tests/e2e/test_coco_detectors.py tests/e2e/test_classifiers.py tests/e2e/test_segmentation.py
 

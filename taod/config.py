@@ -381,6 +381,8 @@ class TrackersConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Folder of TensorBoard's event files; a relative path is below the root. Empty: none are written."""
     mlflow: str = ""
     """Address of MLflow: `https://…` of a server, `sqlite:///…` or another database. Empty: none."""
+    wandb: str = ""
+    """Folder of offline runs for `wandb sync`, as `tensorboard`. Empty: none are written."""
     timeout_s: Positive = 60.0
     """Seconds that writing one run may take."""
 

@@ -38,7 +38,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MODULE = "taod.trackers.process"
-LIBRARIES = {"tensorboard": "tensorboardX", "mlflow": "mlflow"}
+LIBRARIES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 """Kind of tracker → the library that it needs; the extra has the kind's name."""
 PACE_S = 1.0
 """Least time between two writings to one tracker's runs that change; those that change more often wait."""
@@ -73,13 +73,13 @@ class _Read(msgspec.Struct):
 
 def targets(config: TrackersConfig, root: Root) -> list[Target]:
     """The configured trackers."""
-    addresses = {"mlflow": config.mlflow}
-    if config.tensorboard:
-        addresses["tensorboard"] = str(root.path / Path(config.tensorboard).expanduser())
+    folders = {"tensorboard": config.tensorboard, "wandb": config.wandb}
+    addresses = {kind: str(root.path / Path(folder).expanduser()) for kind, folder in folders.items() if folder}
+    if config.mlflow:
+        addresses["mlflow"] = config.mlflow
     return [
-        Target(kind, address, str(root.trackers / f"{kind}.lock"), config.timeout_s)
+        Target(kind, address, str(root.trackers / f"{kind}.lock"), config.timeout_s, whole=kind == "wandb")
         for kind, address in addresses.items()
-        if address
     ]
 
 
@@ -162,7 +162,7 @@ class _Feed:
     async def serve(self) -> None:
         """Write runs until cancelled."""
         folder = Path(self.target.address)
-        if self.target.kind == "tensorboard" and not await asyncio.to_thread(folder.exists):
+        if self.target.kind != "mlflow" and not await asyncio.to_thread(folder.exists):
             await self._kept(self._forget)  # the folder was removed to begin again
         while True:
             began = time.monotonic()
@@ -195,7 +195,7 @@ class _Feed:
         backoff = Backoff(longest_s=LONGEST_S)
         while True:
             read = await self._kept(self._reads.run, "trackers", self._read, job_id)
-            if read is None:
+            if read is None or (self.target.whole and not read.complete):
                 return
             try:
                 error = (await self._helper.ask(read.request)).decode()

@@ -27,6 +27,8 @@ class Target(msgspec.Struct, frozen=True):
     lock: str
     """A file that the process locks while it lives: a former daemon's may still write."""
     timeout_s: float
+    whole: bool = False
+    """Whether it takes only runs that have ended or are paused."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -40,6 +42,10 @@ def open_tracker(target: Target) -> Tracker:
         from taod.trackers.mlflow import MLflow
 
         return MLflow(target.address)
+    if target.kind == "wandb":
+        from taod.trackers.wandb import WandB
+
+        return WandB(Path(target.address))
     from taod.trackers.tensorboard import TensorBoard
 
     return TensorBoard(Path(target.address))
