@@ -48,7 +48,7 @@ LONGEST_S = 300.0
 """Longest time between two attempts at a tracker that cannot be written."""
 ATTEMPTS = 5
 """Further attempts at a run that fails for a reason of its own, not of the tracker."""
-AT_ONCE = 50
+AT_ONCE = 500
 """Ended jobs that are listed at once."""
 
 

@@ -155,3 +155,13 @@ def test_run_variables_can_be_set_in_the_file_and_the_environment(workdir: Path)
     runner = load(environ={}).runner
     assert (runner.inherit, runner.environment) == (["MY_*"], {"TELEMETRY_OPT_OUT": "no"})
     assert load(environ={"TAOD_RUNNER_INHERIT": '["PATH"]'}).runner.inherit == ["PATH"]
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("/srv/mlruns", "is not an address"), ("https://ada:secret@h", "MLFLOW_TRACKING_PASSWORD")],
+)
+def test_addresses_are_checked_and_secrets_not_shown(address: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        load(environ={"TAOD_TRACKERS_MLFLOW": address})
+    assert "secret" not in str(caught.value)

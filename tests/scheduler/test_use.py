@@ -14,6 +14,8 @@ from nvml_scenario import GIB, Scenario, gpu, mig
 from rich.console import Console
 from sched_world import GOOD, World, end_all
 
+from taod.cli.support import jobs_table
+from taod.cli.support.output import Output
 from taod.client.comparison import compare
 from taod.config import DevicesConfig, SupervisionConfig
 from taod.types.job import JobDetail, JobResources
@@ -170,7 +172,7 @@ async def test_a_run_without_a_gpu_has_its_memory(world) -> None:
     assert used(one, job).energy_wh is None and used(one, job).energy is None
 
 
-async def test_comparison_and_dashboard_show_it(world) -> None:
+async def test_commands_and_dashboard_show_it(world, capsys: pytest.CaptureFixture[str]) -> None:
     one = await world(gpus=False)
     job = one.job(one.post(GOOD))
     details = [
@@ -188,3 +190,6 @@ async def test_comparison_and_dashboard_show_it(world) -> None:
     console.print(job_table(details[1], {}))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "energy 1,234.6 Wh, of the whole device, which other runs share, most memory 2." in shown
+    jobs_table.show(Output(), details[2])
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert {"energy 0.25 Wh", "peak memory 1 B", "peak GPU memory 7.0 GB"} <= {*lines}
