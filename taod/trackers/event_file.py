@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import os
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import masked_crc32c
-from tensorboardX.summary import text
+from tensorboardX.summary import hparams, text
 
 from taod.trackers.run import Points
 
@@ -21,6 +22,7 @@ VERSION = "brain.Event:2"
 _LENGTH, _CHECK = struct.Struct("<Q"), struct.Struct("<I")
 _HEAD = _LENGTH.size + _CHECK.size
 _TEXT = "/text_summary"
+_PARAMETERS = "_hparams_/session_start_info"
 
 
 class EventFile:
@@ -33,6 +35,7 @@ class EventFile:
         """Tag → step → value as stored, and its time."""
         self._texts: dict[str, tuple[int, str]] = {}
         """Tag → the last step and text."""
+        self._has_parameters = False
         self._size = 0
         """Bytes of whole records: what follows was being written when its writer died."""
         self._added: list[bytes] = []
@@ -60,6 +63,16 @@ class EventFile:
             event = Event(wall_time=now_s, step=step + 1, summary=text(tag, content))
             self._texts[tag] = (step + 1, content)
             self._added.append(event.SerializeToString())
+
+    def set_parameters(self, values: Mapping[str, object], now_s: float) -> None:
+        """Add the values that TensorBoard's page of hyperparameters shows, unless it has some."""
+        if not self._has_parameters and values:
+            plain = {
+                name: value if isinstance(value, str | int | float) else str(value) for name, value in values.items()
+            }
+            _, start, _ = hparams(plain, {})
+            self._added.append(Event(wall_time=now_s, summary=start).SerializeToString())
+            self._has_parameters = True
 
     def save(self, *, durable: bool) -> None:
         """Append what was added. After an OSError this object is not used any more, and the file is as it was."""
@@ -128,6 +141,8 @@ class EventFile:
         for value in event.summary.value:
             if value.HasField("simple_value"):
                 self.points.setdefault(value.tag, {})[event.step] = value.simple_value, event.wall_time
+            elif value.tag == _PARAMETERS:
+                self._has_parameters = True
             elif value.tag.endswith(_TEXT):
                 content = value.tensor.string_val[0].decode(errors="replace")
                 self._texts[value.tag.removesuffix(_TEXT)] = event.step, content

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from taod.clock import seconds_of
 from taod.trackers.event_file import EventFile
-from taod.trackers.run import Run, about, finals, folder_name, points, specification_text
+from taod.trackers.run import Run, about, finals, flat, folder_name, points, specification, specification_text
 
 MOST_OPEN = 32
 """Files whose points are kept in memory."""
@@ -29,6 +29,7 @@ class TensorBoard:
         file.update(points(run), now_s)
         # After the points: a session that starts among them replaces texts as well.
         if specified := specification_text(run):
+            file.set_parameters({name: value for name, value in flat(specification(run)) if value is not None}, now_s)
             file.set_text("specification", f"<pre>{html.escape(specified)}</pre>", now_s)
         if run.complete:
             texts = about(run) | {name: _number(value) for name, value in finals(run).items()}

@@ -40,3 +40,12 @@ def texts(folder: Path) -> dict[str, list[str]]:
         ]
         for tag in found.Tags()["tensors"]
     }
+
+
+def parameters(folder: Path) -> dict[str, object]:
+    """What the page of hyperparameters shows of a run."""
+    from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG, parse_session_start_info_plugin_data
+
+    content = loaded(folder).SummaryMetadata(SESSION_START_INFO_TAG).plugin_data.content
+    found = parse_session_start_info_plugin_data(content).hparams
+    return {name: getattr(value, value.WhichOneof("kind")) for name, value in found.items()}

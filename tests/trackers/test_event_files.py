@@ -15,7 +15,7 @@ pytest.importorskip("tensorboard", reason="TensorBoard's reader is not installed
 from taod.trackers import event_file
 from taod.trackers.event_file import EventFile
 from taod.trackers.run import Points
-from tests.trackers.readers import scalars, texts
+from tests.trackers.readers import parameters, scalars, texts
 
 NOW_S = 1_700_000_000.0
 
@@ -51,6 +51,16 @@ def test_points_and_texts_are_read_by_tensorboard(path: Path) -> None:
     assert [step for step, _ in found["metrics/mAP 50%: ü"]] == [1, 2, 3]
     assert math.isnan(found["metrics/mAP 50%: ü"][1][1])
     assert texts(path.parent) == {"specification": ["<pre>a: 1</pre>"]}
+
+
+def test_parameters_are_written_once_and_outlive_a_change(path: Path) -> None:
+    for value in (0.5, 0.25, 0.25):
+        file = EventFile(path)
+        file.update({"loss": {0: value, 1: value}}, NOW_S)
+        file.set_parameters({"lr": 0.1, "net": "dino", "amp": True, "sizes": [1, 2], "epochs": 3}, NOW_S)
+        file.save(durable=True)
+    assert parameters(path.parent) == {"lr": 0.1, "net": "dino", "amp": True, "sizes": "[1, 2]", "epochs": 3.0}
+    assert path.read_bytes().count(b"_hparams_") == 1
 
 
 def test_each_process_adds_only_what_is_missing(path: Path) -> None:
