@@ -12,6 +12,7 @@ from runners.engine.networks.classification_pyt import capabilities as classific
 from runners.engine.networks.classification_tf1 import capabilities as classification_tf1
 from runners.engine.networks.classification_tf2 import capabilities as classification_tf2
 from runners.engine.networks.detectnet_v2 import capabilities as detectnet_v2
+from runners.engine.networks.dssd import capabilities as dssd
 from runners.engine.networks.efficientdet_tf1 import capabilities as efficientdet_tf1
 from runners.engine.networks.efficientdet_tf2 import capabilities as efficientdet_tf2
 from runners.engine.networks.faster_rcnn import capabilities as faster_rcnn
@@ -31,6 +32,7 @@ OFFERS: dict[str, Offer] = {
     "classification_tf1": classification_tf1.OFFER,
     "classification_tf2": classification_tf2.OFFER,
     "detectnet_v2": detectnet_v2.OFFER,
+    "dssd": dssd.OFFER,
     "efficientdet_tf1": efficientdet_tf1.OFFER,
     "efficientdet_tf2": efficientdet_tf2.OFFER,
     "faster_rcnn": faster_rcnn.OFFER,

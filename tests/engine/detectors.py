@@ -29,6 +29,7 @@ _THREE = {"nlayers": 10, "small_anchor_shape": _SMALL, "mid_anchor_shape": _MID,
 
 OWN: dict[str, Document] = {
     "ssd": {**_ANCHORED, "ssd_config": _MULTIBOX},
+    "dssd": {**_ANCHORED, "dssd_config": {**_MULTIBOX, "pred_num_channels": 128}},
     "retinanet": {
         **_ANCHORED,
         "retinanet_config": {"nlayers": 10, "scales": "[0.18,0.3,0.45,0.6,0.8,0.95]", "feature_size": 64,
@@ -99,13 +100,15 @@ EPOCHS = {"yolo_v3": 14, "faster_rcnn": 4, "detectnet_v2": 8}
 """Those that need another number than the rest: yolo_v3 has a single positive anchor an object."""
 NETWORKS = (*OWN, "detectnet_v2")
 CHOSEN = NETWORKS if EVERY else ("ssd",)
+CHEAP = NETWORKS if EVERY else ("ssd", "dssd")
+"""Of the quickest tests."""
 
 
 def changes(network: str, epochs: int) -> Document:
     """What to save over the default specification of a training."""
     if network == "detectnet_v2":
         return _grid(epochs)
-    high = 0.02 if network in ("ssd", "retinanet") else 0.002
+    high = 0.02 if network in ("ssd", "dssd", "retinanet") else 0.002
     schedule = {"min_learning_rate": 1e-4, "max_learning_rate": high, "soft_start": 0.1, "annealing": 0.5}
     common: Document = {
         "dataset_config": {"target_class_mapping": [{"key": name, "value": name} for name in shapes.CLASSES]},
@@ -158,7 +161,7 @@ def begin_with(document: Document, path: Path) -> None:
 
 def deepen(document: Document, layers: int) -> None:
     """Let the backbone have so many layers."""
-    for name in ("ssd_config", "retinanet_config", "yolov3_config", "yolov4_config"):
+    for name in ("ssd_config", "dssd_config", "retinanet_config", "yolov3_config", "yolov4_config"):
         if name in document:
             document[name]["nlayers"] = layers
     if "model_config" in document:

@@ -1,4 +1,4 @@
-"""ssd and retinanet: what their specifications have in common, their data, anchors and model."""
+"""ssd, dssd and retinanet: what their specifications have in common, their data, anchors and model."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from runners.engine.detection.transforms import Boxed, Colours, Library, Steps, 
 from runners.engine.errors import SpecError
 
 S = TypeVar("S", bound=Anchored)
-Kind = Literal["ssd", "retinanet"]
-LEVELS = {"ssd": 6, "retinanet": 5}
+Kind = Literal["ssd", "dssd", "retinanet"]
+LEVELS = {"ssd": 6, "dssd": 6, "retinanet": 5}
 """Levels of features with anchors."""
 
 
@@ -48,6 +48,8 @@ class Shape(msgspec.Struct, frozen=True):
     negative: float
     box_weight: float = 1.0
     focal: tuple[float, float] | None = None
+    predicted: int = 0
+    """Channels of dssd's prediction modules."""
 
 
 def shape_of(spec: Anchored, kind: Kind, classes: int) -> Shape:
@@ -87,6 +89,7 @@ def shape_of(spec: Anchored, kind: Kind, classes: int) -> Shape:
         negative=config.neg_iou_thresh,
         box_weight=config.loss_loc_weight if focal else 1.0,
         focal=(config.focal_loss_alpha, config.focal_loss_gamma) if focal else None,
+        predicted=config.pred_num_channels if kind == "dssd" else 0,
     )
 
 
@@ -106,7 +109,13 @@ def build(shape: Shape, height: int, width: int) -> dense.AnchorDetector:
     backbone = backbones.Backbone(shape.backbone, [8, 16, 32])
     count = LEVELS[shape.kind]
     pyramid = shape.kind == "retinanet"
-    neck = dense.FpnNeck(backbone, count, shape.width) if pyramid else dense.SsdNeck(backbone, count)
+    neck: dense.Neck
+    if pyramid:
+        neck = dense.FpnNeck(backbone, count, shape.width)
+    elif shape.kind == "dssd":
+        neck = dense.DssdNeck(backbone, count, shape.width, shape.predicted)
+    else:
+        neck = dense.SsdNeck(backbone, count)
     placed, counts = _anchors(shape, _sizes(height, width, count), height, width)
     values = shape.classes + (0 if shape.focal else 1)
     heads = dense.Heads(neck.channels, counts, values, shape.depth, shared=pyramid)
@@ -180,10 +189,10 @@ class _Crop(Library):
 
 
 class AnchoredNetwork(Tf1Detection[S]):
-    """ssd or retinanet."""
+    """ssd, dssd or retinanet."""
 
     name: ClassVar[Kind]
-    shaped_by = ("backbone", "classes", "ratios", "two_boxes", "width", "depth", "scales_a_level")
+    shaped_by = ("backbone", "classes", "ratios", "two_boxes", "width", "depth", "scales_a_level", "predicted")
 
     def augmentation(self, spec: S) -> SsdAugmentation:
         return spec.augmentation_config

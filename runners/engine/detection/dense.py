@@ -1,4 +1,4 @@
-"""Detectors that predict classes and boxes for fixed anchors: SSD, RetinaNet.
+"""Detectors that predict classes and boxes for fixed anchors: SSD, DSSD, RetinaNet.
 
 Images come normalised as [n, 3, height, width]; boxes are edges in pixels of them.
 """
@@ -56,6 +56,59 @@ class SsdNeck(Neck):
         for layer in self.extra:
             levels.append(layer(levels[-1]))
         return levels[: self._levels]
+
+
+class Deconvolution(nn.Module):
+    """DSSD's deconvolution module (Fu et al. 2017, arXiv:1701.06659): a level times the next one."""
+
+    def __init__(self, level: int, following: int, width: int) -> None:
+        super().__init__()
+        self.up = nn.Sequential(nn.ConvTranspose2d(following, width, 2, 2, bias=False), conv(width, width, act=False))
+        self.side = nn.Sequential(conv(level, width), conv(width, width, act=False))
+        # Begins near SSD: a product of two values around 0 passes next to nothing on.
+        norm = [*self.up.modules()][-1]
+        assert isinstance(norm, nn.BatchNorm2d)
+        nn.init.constant_(norm.weight, 0.2)
+        nn.init.ones_(norm.bias)
+
+    def forward(self, level: torch.Tensor, following: torch.Tensor) -> torch.Tensor:
+        rows, columns = level.shape[-2:]
+        found: torch.Tensor = self.side(level) * self.up(following)[..., :rows, :columns]
+        return found.relu()
+
+
+class Prediction(nn.Module):
+    """DSSD's prediction module: a residual block of 1x1 convolutions with another one beside it."""
+
+    def __init__(self, inner: int, width: int) -> None:
+        super().__init__()
+        half = max(1, width // 2)
+        self.block = nn.Sequential(conv(inner, half, 1), conv(half, half, 1), conv(half, width, 1, act=False))
+        self.beside = conv(inner, width, 1, act=False)
+
+    def forward(self, level: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.block(level) + self.beside(level)
+        return found.relu()
+
+
+class DssdNeck(Neck):
+    """SSD's levels, each but the last with the context of those after it, and a prediction module a level."""
+
+    def __init__(self, backbone: Backbone, levels: int, width: int, predicted: int) -> None:
+        super().__init__()
+        self.inner = SsdNeck(backbone, levels, width)
+        channels = self.inner.channels
+        following = [*[width] * (levels - 2), channels[-1]]
+        self.deconvolutions = nn.ModuleList(map(Deconvolution, channels[:-1], following, [width] * (levels - 1)))
+        self.predictions = nn.ModuleList(Prediction(one, predicted) for one in [width, *following])
+        self.channels = [predicted] * levels
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        *before, last = self.inner.levels(images)
+        found = [last]
+        for level, module in zip(before[::-1], [*self.deconvolutions][::-1], strict=True):
+            found.insert(0, module(level, found[0]))
+        return [module(level) for level, module in zip(found, self.predictions, strict=True)]
 
 
 class FpnNeck(Neck):

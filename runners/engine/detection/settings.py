@@ -56,7 +56,7 @@ class EvalConfig(msgspec.Struct, frozen=True):
 
 
 class SsdAugmentation(msgspec.Struct, frozen=True):
-    """Augmentation of ssd and retinanet. `brightness` on the 0-255 scale, `hue` in degrees."""
+    """Augmentation of ssd, dssd and retinanet. `brightness` on the 0-255 scale, `hue` in degrees."""
 
     output_width: Annotated[int, Meta(ge=32)] = 1280
     output_height: Annotated[int, Meta(ge=32)] = 736
@@ -99,7 +99,7 @@ class ColorAugmentation(msgspec.Struct, frozen=True):
 
 
 class Common(PrunedByOptions, frozen=True, kw_only=True):
-    """What the specifications of ssd, retinanet and the YOLO networks have in common."""
+    """What the specifications of ssd, dssd, retinanet and the YOLO networks have in common."""
 
     random_seed: int = 42
     dataset_config: DatasetConfig = DatasetConfig()
@@ -113,7 +113,7 @@ class Common(PrunedByOptions, frozen=True, kw_only=True):
 
 
 class AnchorConfig(msgspec.Struct, frozen=True):
-    """`ssd_config` and `retinanet_config`; lists are held as text."""
+    """`ssd_config`, `dssd_config` and `retinanet_config`; lists are held as text."""
 
     aspect_ratios_global: str | None = "[1.0,2.0,0.5]"
     aspect_ratios: str | None = None
@@ -135,10 +135,12 @@ class AnchorConfig(msgspec.Struct, frozen=True):
     n_kernels: Positive = 1
     n_anchor_levels: Positive = 1
     feature_size: Positive = 256
+    pred_num_channels: Positive = 512
+    """dssd."""
 
 
 class Anchored(Common, frozen=True, kw_only=True):
-    """ssd and retinanet; subclasses name the group of `config`."""
+    """ssd, dssd and retinanet; subclasses name the group of `config`."""
 
     augmentation_config: SsdAugmentation = SsdAugmentation()
 

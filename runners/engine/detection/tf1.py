@@ -33,7 +33,7 @@ S = TypeVar("S", bound=Common)
 
 
 class Tf1Detection(Detection[S]):
-    """ssd, retinanet and the YOLO networks."""
+    """ssd, dssd, retinanet and the YOLO networks."""
 
     keeps_aspect: ClassVar[bool] = False
 

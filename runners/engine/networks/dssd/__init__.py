@@ -1,0 +1,1 @@
+"""DSSD (`dssd`): objects as boxes with classes."""
