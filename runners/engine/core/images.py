@@ -13,6 +13,8 @@ from runners.engine.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 
+_ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
+
 
 class Unreadable(msgspec.Struct, frozen=True):
     """An image that could not be decoded, and why. A value, so that it can cross from a data worker."""
@@ -30,6 +32,16 @@ def read(path: str | Path) -> Image.Image:
     with Image.open(path) as image:
         image.load()
         return upright_rgb(image)
+
+
+def size(path: str | Path) -> tuple[int, int]:
+    """Width and height of an upright image. Raises DataError for one that cannot be read."""
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
+            return (image.height, image.width) if turned else image.size
+    except Exception as error:
+        raise Unreadable(0, str(path), f"{type(error).__name__}: {error}").error("replace or remove it") from None
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:

@@ -41,13 +41,17 @@ class DetectionFrame(Frame, frozen=True, kw_only=True):
     mean: tuple[float, float, float] = MEAN
     std: tuple[float, float, float] = STD
     keeps_aspect: bool = False
+    shorter: int | None = None
+    """Pixels of the shorter side of images, where they are not simply fitted into the input."""
     grey: bool = False
     model: Document
     """The network's own description of its shape."""
 
     @property
     def fit(self) -> Stretch | Letterbox:
-        return (Letterbox if self.keeps_aspect else Stretch)(self.height, self.width)
+        if self.keeps_aspect:
+            return Letterbox(self.height, self.width, shorter=self.shorter)
+        return Stretch(self.height, self.width)
 
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -138,7 +142,12 @@ class Detection(Network[S, DetectionFrame, Batch]):
             "mean": frame.mean,
             "std": frame.std,
             "channels": "grey, three times" if frame.grey else "red, green, blue",
-            "fit": {"height": frame.height, "width": frame.width, "keep_ratio": frame.keeps_aspect},
+            "fit": {
+                "height": frame.height,
+                "width": frame.width,
+                "keep_ratio": frame.keeps_aspect,
+                **({"shorter": frame.shorter} if frame.shorter else {}),
+            },
             "boxes": "left, top, right, bottom in pixels of the input",
             "nms": msgspec.to_builtins(wanted),
         }

@@ -89,14 +89,15 @@ class Stretch:
 
 
 class Letterbox:
-    """To (height, width) with the aspect kept: scaled to fit, then padded with `fill` on the right and below."""
+    """To (height, width) with the aspect kept: scaled to fit, then padded with `fill` on the right and below. With
+    `shorter` the shorter side becomes no longer than that."""
 
-    def __init__(self, height: int, width: int, fill: Sequence[int] = (0, 0, 0)) -> None:
-        self.height, self.width, self._fill = height, width, fill
+    def __init__(self, height: int, width: int, fill: Sequence[int] = (0, 0, 0), *, shorter: int | None = None) -> None:
+        self.height, self.width, self._fill, self._shorter = height, width, fill, shorter
 
     def __call__(self, boxed: Boxed) -> Boxed:
         height, width = boxed.image.shape[-2:]
-        factor = min(self.height / height, self.width / width)
+        factor, _ = self.factors(height, width)
         inner = [max(1, round(height * factor)), max(1, round(width * factor))]
         image = v2.functional.resize(boxed.image, inner, antialias=True)
         return Boxed(placed(image, self.height, self.width, 0, 0, self._fill), boxed.boxes * factor, boxed.labels)
@@ -104,6 +105,8 @@ class Letterbox:
     def factors(self, height: int, width: int) -> tuple[float, float]:
         """Pixels across and down that a pixel of an image becomes."""
         factor = min(self.height / height, self.width / width)
+        if self._shorter is not None:
+            factor = min(factor, self._shorter / min(height, width))
         return factor, factor
 
 

@@ -29,6 +29,9 @@ class DatasetConfig(msgspec.Struct, frozen=True):
 class Preprocessing(msgspec.Struct, frozen=True):
     output_image_width: int = 1280
     output_image_height: int = 720
+    output_image_min: int | None = None
+    output_image_max: int | None = None
+    """The last two go with `size_min`; 0 is none."""
     min_bbox_width: NotNegative = 1.0
     min_bbox_height: NotNegative = 1.0
 
@@ -44,12 +47,23 @@ class Size(msgspec.Struct, frozen=True):
     width: Annotated[int, Meta(ge=32)] = 1280
 
 
+class SmallerSide(msgspec.Struct, frozen=True):
+    min: Annotated[int, Meta(ge=32)] = 600
+
+
 class InputImageConfig(msgspec.Struct, frozen=True):
-    size_height_width: Size = Size()
+    size_height_width: Size | None = None
+    size_min: SmallerSide | None = None
+    """Images keep their aspect."""
     image_type: Literal["RGB", "GRAY_SCALE"] = "RGB"
     image_channel_mean: list[Weighted] = []
     image_scaling_factor: Annotated[float, Meta(gt=0)] = 1.0
     max_objects_num_per_image: Positive = 100
+
+    @property
+    def size(self) -> Size:
+        """Of the input without `size_min`."""
+        return self.size_height_width or Size()
 
 
 class AnchorBoxConfig(msgspec.Struct, frozen=True):
@@ -178,7 +192,26 @@ def _check(action: str, document: Document) -> None:
     if action != "train":
         return
     spec = convert(document, Spec)
-    size, given = spec.model_config.input_image_config.size_height_width, spec.augmentation_config.preprocessing
+    config, given = spec.model_config.input_image_config, spec.augmentation_config.preprocessing
+    size, least, most = config.size, given.output_image_min, given.output_image_max
+    if config.size_min is not None:
+        if least and least != config.size_min.min:
+            raise SpecError(
+                f"augmentation_config.preprocessing.output_image_min is {least}, "
+                f"model_config.input_image_config.size_min.min {config.size_min.min}; set both alike."
+            )
+        if most and most < config.size_min.min:
+            raise SpecError(
+                f"augmentation_config.preprocessing.output_image_max is {most}, less than the shorter side of "
+                f"{config.size_min.min} (size_min); enlarge it."
+            )
+        return
+    for name, value in (("min", least), ("max", most)):
+        if value:
+            raise SpecError(
+                f"augmentation_config.preprocessing.output_image_{name} is {value}, which goes with "
+                "model_config.input_image_config.size_min; set that, or leave it out."
+            )
     if (given.output_image_height, given.output_image_width) != (size.height, size.width):
         raise SpecError(
             f"augmentation_config.preprocessing asks for {given.output_image_width}x{given.output_image_height}, "
@@ -186,7 +219,6 @@ def _check(action: str, document: Document) -> None:
         )
 
 
-_SIZE = "the engine's inputs have one size; set size_height_width"
 _CUT = "the engine brings whole images to the input's size; cut the dataset's images"
 _LAYERS = "the backbone is timm's"
 _PLACE = "the daemon sets it"
@@ -200,9 +232,6 @@ OFFER = Offer(
     rejected={
         "training_config.enable_qat": QAT,
         "training_config.retrain_pruned_model": "the engine does not prune this network",
-        "augmentation_config.preprocessing.output_image_min": _SIZE,
-        "augmentation_config.preprocessing.output_image_max": _SIZE,
-        "model_config.input_image_config.size_min": _SIZE,
         **{f"augmentation_config.preprocessing.crop_{side}": _CUT for side in ("left", "right", "top", "bottom")},
         "augmentation_config.preprocessing.scale_height": _CUT,
         "augmentation_config.preprocessing.scale_width": _CUT,

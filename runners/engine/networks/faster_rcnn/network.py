@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from runners.engine.core import optimise
+from runners.engine.core import images, optimise
 from runners.engine.core.network import Loss, Plan, Recipe, Score
 from runners.engine.core.optimise import Schedule
 from runners.engine.data.boxes import Source
@@ -22,7 +22,7 @@ from runners.engine.detection.metrics import Mode
 from runners.engine.detection.network import Detection, DetectionFrame, DetectionWriter, VocScore
 from runners.engine.detection.nms import Detector, Nms
 from runners.engine.detection.samples import Classes, Sample
-from runners.engine.detection.transforms import Boxed, Noise, Steps, Stretch, Transform, Warp, sanitized
+from runners.engine.detection.transforms import Boxed, Noise, Steps, Transform, Warp, sanitized
 from runners.engine.detection.two_stage import ProposalSettings, ProposalTraining, RegionTraining, Shape, TwoStage
 from runners.engine.errors import DataError, SpecError
 from runners.engine.networks.faster_rcnn.capabilities import DetectionSettings, Optimizer, Sgd, SoftStart, Spec
@@ -40,25 +40,27 @@ class FasterRcnn(Detection[Spec]):
         config = spec.model_config.input_image_config
         classes = samples.mapped(spec.dataset_config.mapping)
         factor = config.image_scaling_factor
+        held_out = _held_out(spec, classes) if spec.dataset_config.validation_data_source else None
+        train = samples.read(tf1.sources(spec.dataset_config.data_sources, "dataset_config.data_sources"), classes)
+        height, width = _input_size(spec, [*train, *(held_out or [])])
         frame = DetectionFrame(
             classes=classes.names,
             ids=classes.ids,
             optimizer="adam" if spec.training_config.optimizer.adam else "sgd",
-            height=config.size_height_width.height,
-            width=config.size_height_width.width,
+            height=height,
+            width=width,
+            keeps_aspect=config.size_min is not None,
+            shorter=config.size_min.min if config.size_min else None,
             mean=tf1.mean_of(config.image_channel_mean),
             std=(factor, factor, factor),
             grey=config.image_type == "GRAY_SCALE",
             model=msgspec.to_builtins(_shape(spec, len(classes.names))),
         )
-        train = samples.read(tf1.sources(spec.dataset_config.data_sources, "dataset_config.data_sources"), classes)
         return Plan(
             frame=frame,
             recipe=_recipe(spec),
-            samples=DetectionSamples(train, frame.fit, _Training(spec), grey=frame.grey),
-            validation=self.evaluation_samples(_held_out(spec, classes), frame)
-            if spec.dataset_config.validation_data_source
-            else None,
+            samples=DetectionSamples(train, frame.fit, _Training(spec, frame.fit), grey=frame.grey),
+            validation=self.evaluation_samples(held_out, frame) if held_out is not None else None,
             about=f"{spec.model_config.arch} at {frame.width}x{frame.height}, {len(frame.classes)} classes",
         )
 
@@ -142,6 +144,20 @@ def _held_out(spec: Spec, classes: Classes) -> list[Sample]:
     return samples.read(tf1.sources([source] if source else [], field), classes)
 
 
+def _input_size(spec: Spec, images_: Sequence[Sample]) -> tuple[int, int]:
+    """Height and width of the input: with `size_min` that of the largest image as it is scaled."""
+    config, most = spec.model_config.input_image_config, spec.augmentation_config.preprocessing.output_image_max
+    if config.size_min is None:
+        return config.size.height, config.size.width
+    shorter, height, width = config.size_min.min, 0, 0
+    for size in {images.size(sample.path) for sample in images_}:
+        factor = shorter / min(size)
+        if most:
+            factor = min(factor, most / max(size))
+        width, height = max(width, round(size[0] * factor)), max(height, round(size[1] * factor))
+    return height, width
+
+
 def _shape(spec: Spec, classes: int) -> Shape:
     """Raises SpecError naming the parameter."""
     model, train = spec.model_config, spec.training_config
@@ -189,12 +205,12 @@ def _shape(spec: Spec, classes: int) -> Shape:
 class _Training:
     """What is done to the images of a training."""
 
-    def __init__(self, spec: Spec) -> None:
-        config, size = spec.augmentation_config, spec.model_config.input_image_config.size_height_width
+    def __init__(self, spec: Spec, fit: Transform) -> None:
+        config = spec.augmentation_config
         given = config.preprocessing
         self._most = spec.model_config.input_image_config.max_objects_num_per_image
         self._smallest = (given.min_bbox_width, given.min_bbox_height)
-        steps: list[Transform] = [Stretch(size.height, size.width)]
+        steps: list[Transform] = [fit]
         if spec.training_config.enable_augmentation:
             steps += [Warp(config.spatial_augmentation), Noise(config.color_augmentation)]
         self._steps = Steps(*steps)

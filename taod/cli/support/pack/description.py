@@ -45,7 +45,8 @@ class Description(msgspec.Struct, frozen=True):
     outputs: list[Tensor]
     preprocessing: Document
     """`channels` are arranged, `pipeline` or `fit` brings an image to the size of the input (`keep_ratio`: padded with
-    black on the right and below), then each channel gets (value - mean) / std, values from 0 to 255."""
+    black on the right and below; `shorter`: its shorter side is no longer), then each channel gets
+    (value - mean) / std, values from 0 to 255."""
     postprocessing: Document
     format: int = 1
 

@@ -51,6 +51,8 @@ def fitted(image: Image.Image, about: Document, width: int, height: int) -> tupl
         return image, image.size
     fit = about.get("fit", {})
     factor = min(width / image.width, height / image.height)
+    if "shorter" in fit:
+        factor = min(factor, fit["shorter"] / min(image.size))
     inner = (
         (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
         if fit.get("keep_ratio")
