@@ -13,6 +13,7 @@ import runners
 from runners.environment import Rules, of_run, threads_per_slot
 from runners.local import LocalRunner
 from runners.protocol import Launch, RunRequest, StartFailed, Verdict
+from taod.catalogue.commands.command import options
 from taod.config import EmbeddedConfig
 from taod.masking import is_secret
 
@@ -52,7 +53,8 @@ class Embedded(LocalRunner):
         if self._python is None:
             raise StartFailed(f"runner.embedded.python = {self._chosen!r}: there is no such interpreter")
         # The engine needs no key, and every account of the machine can read command lines.
-        words = [word for word in request.command.argv if not is_secret(word)]
+        words = [*request.command.argv, *options(request.command.further)]
+        words = [word for word in words if not is_secret(word)]
         environment: dict[str, str] = {}
         if not self._chosen and (path := _python_path()):
             environment["PYTHONPATH"] = path

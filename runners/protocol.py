@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from runners.processes import run_mark
+from taod.documents import Document
 from taod.paths import JobFolder, RunFolder
 from taod.types.release import BASE
 
@@ -46,6 +47,8 @@ class Command(msgspec.Struct, frozen=True):
     """The release of the tools that the command line is for."""
     then: list[list[str]] = []
     """Further command lines of the same run, each started after the previous one exited with 0."""
+    further: Document = {}
+    """Parameters beyond the tool's own command line, which only taod's engine takes."""
 
     def argv_with_following(self, program: str | None = None) -> list[str]:
         """The words to execute: `argv`, or a shell that runs it and each of `then`; `program` replaces `argv[0]`."""

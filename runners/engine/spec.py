@@ -17,7 +17,21 @@ from taod.documents import Document, DocumentError, read_value, read_yaml
 T = TypeVar("T")
 
 
-class CommandLine(msgspec.Struct, frozen=True, kw_only=True):
+class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of an export that may quantize, and the images of an inference, as which those of a calibration are
+    read."""
+
+    data_type: str = "fp32"
+    cal_image_dir: str | None = None
+    batches: Annotated[int, Meta(ge=1)] = 10
+    image_dir: str | None = None
+
+    @property
+    def int8(self) -> bool:
+        return self.data_type == "int8"
+
+
+class CommandLine(Calibrated, frozen=True, kw_only=True):
     """Options of the TF1 tools' command lines, which are parameters at the top of the document."""
 
     gpus: int | None = None
@@ -27,7 +41,6 @@ class CommandLine(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     """Export and prune."""
     output_file: str | None = None
-    image_dir: str | None = None
     batch_size: Annotated[int, Meta(ge=1)] | None = None
 
 

@@ -178,6 +178,20 @@ def test_export(tmp_path: Path, sets: dict[str, DatasetFacts], trained: ParentFa
     }
 
 
+def test_an_export_in_int8_has_its_images_beside_the_tools_own_command_line(tmp_path: Path) -> None:
+    """The tool of release 5 has no such options: taod's engine has."""
+    images = dataset(tmp_path / "C", folder="images", classes=False)
+    train = job(tmp_path, "train", {}, network="ssd")
+    given = {"network": "ssd", "parent": parent(train), "calibration": images}
+    plain = assemble(job(tmp_path, "export", {}, **given))
+    made = assemble(job(tmp_path, "export", {}, spec={"data_type": "int8", "batches": 3}, **given))
+    assert plain.further == {}
+    assert made.further == {"data_type": "int8", "batches": 3, "cal_image_dir": f"{tmp_path}/C/images/"}
+    assert made.argv == plain.argv
+    chosen = assemble(job(tmp_path, "export", {}, spec={"data_type": "int8", "cal_image_dir": "/i"}, **given))
+    assert chosen.further == {"data_type": "int8", "cal_image_dir": "/i"}
+
+
 def test_an_inference_after_an_export_uses_the_exported_weights(
     tmp_path: Path, sets: dict[str, DatasetFacts], trained: ParentFacts
 ) -> None:

@@ -21,8 +21,11 @@ from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine]
 
+UNSEEN = 16
 EPOCHS, IMAGES, LEAST = (6, 80, 0.1) if detectors.EVERY else (4, 32, 0.05)
 """`LEAST` is of mean average precision; random boxes reach less than 0.02."""
+INT8 = 0.1
+"""The mean average precision on 20 images that a quantized model may lose."""
 
 
 @pytest.fixture(autouse=True)
@@ -59,10 +62,15 @@ async def test_a_detector_learns_survives_an_interruption_and_is_deployed(
 ) -> None:
     train = await _dataset(client, shapes.write(tmp_path / "train", IMAGES, 1))
     held_out = await _dataset(client, shapes.write(tmp_path / "val", IMAGES // 4, 2))
-    unseen = await _dataset(client, shapes.write(tmp_path / "unseen", 4, 3), images_only=True)
+    unseen = await _dataset(client, shapes.write(tmp_path / "unseen", UNSEEN, 3), images_only=True)
     model = await client.models.create(
         ModelCreate(
-            network_arch=network, name="shapes", train_datasets=[train], eval_dataset=held_out, inference_dataset=unseen
+            network_arch=network,
+            name="shapes",
+            train_datasets=[train],
+            eval_dataset=held_out,
+            inference_dataset=unseen,
+            calibration_dataset=unseen,
         )
     )
     epochs = detectors.EPOCHS.get(network, EPOCHS) if detectors.EVERY else EPOCHS
@@ -82,7 +90,8 @@ async def test_a_detector_learns_survives_an_interruption_and_is_deployed(
     assert reached > LEAST
 
     # Each action is a process that imports torch: the others are run in-process in CI (tests/engine/test_detectors.py).
-    actions = ["evaluate", "inference", "export"] if detectors.EVERY else ["evaluate"]
+    actions = ["evaluate", "export", *(["inference"] if detectors.EVERY else [])]
+    await client.specs.save("model", model.id, "export", {"data_type": "int8", "batch_size": 4, "batches": 4})
     jobs = await client.jobs.run("model", model.id, JobRun(job=training, actions=actions))
     for job in jobs:
         detail = await until(client, job, ended)
@@ -90,7 +99,15 @@ async def test_a_detector_learns_survives_an_interruption_and_is_deployed(
     results = [daemon.root / "jobs" / job / "results" for job in jobs]
     scored = json.loads((results[0] / "metrics.json").read_text())
     assert scored["mean average precision"] == pytest.approx(reached, abs=1e-6)
+    assert (results[1] / "model.onnx").is_file()
+    (stat,) = (await client.jobs.get(jobs[1])).job.result.stats
+    assert stat.metric == "INT8" and f" layers quantized with {UNSEEN} images" in stat.value
     if detectors.EVERY:
-        assert len(list((results[1] / "images_annotated").glob("*.png"))) == 4
-        assert len(list((results[1] / "labels").glob("*.txt"))) == 4
-        assert (results[2] / "model.onnx").is_file()
+        (job,) = await client.jobs.run("model", model.id, JobRun(job=jobs[1], actions=["evaluate"]))
+        detail = await until(client, job, ended)
+        assert detail.job.state is State.DONE, (await client.logs.tail(job, 10_000)).data.decode()
+        metrics = json.loads((daemon.root / "jobs" / job / "results" / "metrics.json").read_text())
+        print(network, "int8", metrics["mean average precision"], stat.value)
+        assert metrics["mean average precision"] >= reached - INT8
+        assert len(list((results[2] / "images_annotated").glob("*.png"))) == UNSEEN
+        assert len(list((results[2] / "labels").glob("*.txt"))) == UNSEEN

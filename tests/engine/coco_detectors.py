@@ -109,7 +109,7 @@ def _data(network: str, train: Path, held_out: Path) -> Document:
 
 
 def options(network: str, action: str, **given: Path) -> Document:
-    """Overrides of an action: `model`, `onnx` and `images` where it has them."""
+    """Overrides of an action: `model`, `onnx` and `images` where it has them; `calibrated`: of an export in INT8."""
     if network == "efficientdet_tf2":
         found: Document = {f"{action}.checkpoint": given["model"]}
         if action == "export":
@@ -119,7 +119,10 @@ def options(network: str, action: str, **given: Path) -> Document:
         return found
     if action == "export":
         names = ("model_path", "output_path") if network == "efficientdet_tf1" else ("model", "output_file")
-        return dict(zip(names, (given["model"], given["onnx"]), strict=True))
+        found = dict(zip(names, (given["model"], given["onnx"]), strict=True))
+        if "calibrated" in given:
+            found |= {"data_type": "int8", "cal_image_dir": given["calibrated"], "batch_size": 4}
+        return found
     if action == "inference":
         return {"model_path": given["model"], "image_dir": given["images"], "threshold": 0.0}
     return {"model_path": given["model"]}

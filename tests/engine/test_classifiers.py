@@ -126,10 +126,11 @@ def test_a_pruned_model_is_built_again_from_its_shapes(name: str) -> None:
     from runners.engine.core import pruning
     from runners.engine.core.tf1 import Pruning
 
+    torch.manual_seed(1)
     images = torch.randn(1, 3, 64, 64)
     model = Classifier(name, 3, 5, 0.1).eval()
     before = pruning.cost(model, images)
-    shapes = pruning.prune(model, images, Pruning(threshold=0.9, min_num_filters=8), [model.head])
+    shapes = pruning.prune(model, images, Pruning(threshold=0.95, min_num_filters=8), [model.head])
     again = Classifier(name, 3, 5, 0.1).eval()
     pruning.reshape(again, shapes)
     again.load_state_dict(model.state_dict())
@@ -202,6 +203,26 @@ def test_a_classifier_resumes_and_is_deployed_as_it_was_trained(
     right = [row[column] == _true(row["path"], column) for row in rows for column in columns]
     assert len(rows) == 18
     assert sum(right) / len(right) == pytest.approx(_accuracy(scores[1]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", [name for name in classifiers.CHOSEN if name != "classification_tf2"])
+def test_a_classifier_in_int8_scores_as_in_float(network: str, tmp_path: Path) -> None:
+    made = Classifying(network, tmp_path, images=96, epochs=5)
+    made.data = classifiers.write(tmp_path / "data", 96, 60, tables=network == "multitask_classification")
+    assert made.run("train", "whole") == 0
+    weights = tmp_path / "whole" / made.weights
+    images = {"cal_image_dir": made.data / "images_train", "batches": 4, "batch_size": 8}
+    accuracy = []
+    for name, options in (("float", {}), ("int8", {"data_type": "int8", **images})):
+        onnx = tmp_path / f"{name}.onnx"
+        assert made.run("export", f"{name}_export", model=weights, output_file=onnx, **options) == 0
+        assert made.run("evaluate", name, model_path=onnx) == 0
+        accuracy.append(_accuracy(json.loads((tmp_path / name / "metrics.json").read_text())))
+    assert accuracy[0] > 0.6
+    assert accuracy[1] >= accuracy[0] - 0.05
+    sizes = [(tmp_path / f"{name}.onnx").stat().st_size for name in ("float", "int8")]
+    assert sizes[1] < 0.4 * sizes[0]
 
 
 @pytest.mark.slow

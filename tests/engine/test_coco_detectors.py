@@ -95,3 +95,9 @@ def test_the_actions_agree_on_what_a_detector_finds(network: str, tmp_path: Path
         assert detector.run("export", "export", model=weights, onnx=onnx) == 0
         assert detector.run("evaluate", "again", model=onnx) == 0
         assert detector.metrics("again")[case.kpi] == pytest.approx(scored[case.kpi], abs=1e-4)
+    if coco_detectors.EVERY and network == "mask_rcnn":  # the efficientdets have no INT8
+        images = {"calibrated": tmp_path / "data/images"}
+        assert detector.run("export", "int8", model=weights, onnx=tmp_path / "int8.onnx", **images) == 0
+        assert detector.run("evaluate", "quantized", model=tmp_path / "int8.onnx") == 0
+        print(network, case.kpi, scored[case.kpi], detector.metrics("quantized")[case.kpi])
+        assert detector.metrics("quantized")[case.kpi] >= scored[case.kpi] - 0.1

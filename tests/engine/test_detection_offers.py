@@ -19,6 +19,7 @@ DETECTORS = (
     "faster_rcnn",
     "mask_rcnn",
     "retinanet",
+    "dssd",
     "ssd",
     "yolo_v3",
     "yolo_v4",
@@ -68,3 +69,48 @@ def test_a_list_held_as_text_is_never_run(text):
     with pytest.raises(SpecError, match=r"ssd_config\.scales .* is not a list of numbers"):
         numbers(text, "ssd_config.scales")
     assert numbers("[1.0, 1.0/4.0, -2]", "x") == [1.0, 0.25, -2.0]
+
+
+@pytest.mark.parametrize(
+    ("config", "preprocessing", "said"),
+    [
+        (
+            {"size_min": {"min": 320}},
+            {"output_image_min": 480},
+            "output_image_min is 480, model_config.* 320; set both",
+        ),
+        ({"size_min": {"min": 320}}, {"output_image_max": 160}, "output_image_max is 160, less than the shorter side"),
+        ({}, {"output_image_max": 160}, "output_image_max is 160, which goes with .*size_min; set that"),
+        ({}, {"crop_left": 8}, "crop_left is 8: the engine brings whole images to the input's size; cut the dataset's"),
+    ],
+)
+def test_what_faster_rcnn_cannot_fit_together_is_named(config, preprocessing, said):
+    changes = {
+        "model_config": {"input_image_config": config},
+        "augmentation_config": {"preprocessing": preprocessing},
+    }
+    document = over_default(get_network("faster_rcnn"), "train", changes)
+    with pytest.raises(SpecError, match=said):
+        validate(capabilities.OFFERS["faster_rcnn"], "faster_rcnn", "train", document)
+
+
+def test_an_input_by_the_shorter_side_is_accepted():
+    changes = {"model_config": {"input_image_config": {"size_min": {"min": 320}}}}
+    document = over_default(get_network("faster_rcnn"), "train", changes)
+    assert "size_height_width" not in document["model_config"]["input_image_config"]
+    validate(capabilities.OFFERS["faster_rcnn"], "faster_rcnn", "train", document)
+
+
+@pytest.mark.parametrize("network", ["ssd", "detectnet_v2", "faster_rcnn", "mask_rcnn", "unet"])
+def test_an_export_may_be_in_int8_and_not_in_fp16(network):
+    offer = capabilities.OFFERS[network]
+    validate(offer, network, "export", over_default(get_network(network), "export", {"data_type": "int8"}))
+    document = over_default(get_network(network), "export", {"data_type": "fp16"})
+    with pytest.raises(SpecError, match=r"data_type 'fp16' is not in the engine; it has fp32, int8"):
+        validate(offer, network, "export", document)
+
+
+def test_an_efficientdet_is_not_exported_in_int8():
+    document = over_default(get_network("efficientdet_tf1"), "export", {"data_type": "int8"})
+    with pytest.raises(SpecError, match=r"data_type is 'int8': EfficientDet loses most .* set it to fp32"):
+        validate(capabilities.OFFERS["efficientdet_tf1"], "efficientdet_tf1", "export", document)

@@ -156,8 +156,9 @@ def unet(*argv: object) -> int:
 
 
 @pytest.mark.slow
-def test_unet_learns_shapes_and_resumes(shapes: Path) -> None:
-    train = (f"--experiment_spec_file={unet_spec(shapes, 4)}", f"--results_dir={shapes}/out")
+def test_unet_learns_shapes_resumes_and_scores_in_int8(shapes: Path) -> None:
+    spec = unet_spec(shapes, 4)
+    train = (f"--experiment_spec_file={spec}", f"--results_dir={shapes}/out")
     last = shapes / "out/weights/model.epoch-4.pth"
 
     assert unet("train", *train) == 0
@@ -170,6 +171,35 @@ def test_unet_learns_shapes_and_resumes(shapes: Path) -> None:
     assert reached == [1, 2, 3, 4, 4]
     again = torch.load(last, weights_only=True)["model"]
     assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+    named, onnx = (f"--experiment_spec={spec}", "--key=k", "--batch_size=8"), shapes / "int8.onnx"
+    calibrated = ("--data_type=int8", f"--cal_image_dir={shapes}/images/train", "--batches=4")
+    export = (f"--model={last}", f"--output_file={onnx}", f"--results_dir={shapes}/e", *calibrated)
+    assert unet("export", *named, *export) == 0
+    folders = (f"--image_dir={shapes}/images/val", f"--label_dir={shapes}/masks/val")
+    assert unet("evaluate", *named, *folders, f"--model_path={onnx}", f"--results_dir={shapes}/int8") == 0
+    scored = json.loads((shapes / "int8/metrics.json").read_text())["mean IOU"]
+    (said,) = (line["stats"]["INT8"] for line in lines(shapes / "e") if "stats" in line)
+    assert " layers quantized with 32 images; " in said
+    assert scored >= kpi(shapes / "out")["mean IOU"] - 0.03
+
+
+@pytest.mark.slow
+def test_an_int8_model_that_is_unlike_the_float_one_is_not_exported(
+    shapes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from runners.engine.core import quantise
+
+    monkeypatch.setattr(quantise, "LIMIT", 1e-4)
+    spec, weights = unet_spec(shapes, 1), shapes / "out/weights/model.epoch-1.pth"
+    assert unet("train", f"--experiment_spec_file={spec}", f"--results_dir={shapes}/out") == 0
+    named = (f"--experiment_spec={spec}", "--key=k", f"--model={weights}", f"--output_file={shapes}/e/model.onnx")
+    images = ("--data_type=int8", f"--cal_image_dir={shapes}/images/train", "--batch_size=8")
+    assert unet("export", *named, *images, f"--results_dir={shapes}/e") == 1
+    said = lines(shapes / "e")[-1]["message"]
+    assert said.startswith("data_type is 'int8', in which the outputs differ from the float model's by ")
+    assert said.endswith("give it other images in cal_image_dir, or set data_type to fp32.")
+    assert [path.name for path in (shapes / "e").iterdir()] == ["status.json"]
 
 
 @pytest.mark.slow

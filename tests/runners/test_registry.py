@@ -114,6 +114,13 @@ def test_a_run_on_gpus_sees_them_by_uuid(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "OMP_NUM_THREADS" not in launch.environment
 
 
+def test_the_engine_gets_the_parameters_that_the_tool_has_no_option_for() -> None:
+    asked = request(CPU, "ssd", "export", "--batch_size=2")
+    further = msgspec.structs.replace(asked.command, further={"data_type": "int8", "cal_image_dir": "/c/images/"})
+    launch = Embedded().describe(msgspec.structs.replace(asked, command=further))
+    assert launch.argv[3:] == ["ssd", "export", "--batch_size=2", "--data_type=int8", "--cal_image_dir=/c/images/"]
+
+
 def test_a_run_on_a_cpu_slot_sees_no_gpu_and_its_share_of_the_cores() -> None:
     environment = Embedded(EmbeddedConfig(threads=3)).describe(request(CPU, "dino")).environment
     assert environment["CUDA_VISIBLE_DEVICES"] == environment["NVIDIA_VISIBLE_DEVICES"] == ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from runners.engine.classification import settings
 from runners.engine.classification.settings import Tf1Spec
-from runners.engine.core.offer import ENGINE, EXPORT, TRAINING, Offer
+from runners.engine.core.offer import ENGINE, EXPORT, INT8, TRAINING, Offer
 from runners.engine.spec import convert
 from taod.documents import Document
 
@@ -38,11 +38,9 @@ _TF1_WITHOUT_EFFECT: Mapping[str, str] = {
     **dict.fromkeys(
         (
             "force_ptq",
-            "cal_image_dir",
             "strict_type_constraints",
             "gen_ds_config",
             "cal_cache_file",
-            "batches",
             "max_workspace_size",
             "max_batch_size",
             "engine_file",
@@ -71,7 +69,7 @@ def tf1(
         actions=actions,
         check=check,
         similar=SIMILAR,
-        only={"data_type": ("fp32",)},
+        only=INT8,
         rejected=rejected,
         without_effect={**_TF1_WITHOUT_EFFECT, **without_effect},
     )

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from runners.engine.core import trained_model
+from runners.engine.core import quantise, trained_model
 from runners.engine.core.network import F, Network, S, T
 from runners.engine.errors import EngineError, SpecError
-from runners.engine.spec import convert
+from runners.engine.spec import Calibrated, convert
 
 if TYPE_CHECKING:
     from runners.engine.run import Run
@@ -41,6 +41,8 @@ def run(run: Run, network: Network[S, F, T]) -> str:
         raise SpecError(f"{field} is not set: train first, or run export on a finished train job.")
     if not path.endswith(".pth"):
         raise SpecError(f"{field} {path} is not a .pth checkpoint of the engine.")
+    if isinstance(spec, Calibrated) and spec.int8:
+        quantise.check(spec)
     frame, model = trained_model.from_checkpoint(network, Path(path))
     network.check_export(spec, frame)
     named = network.onnx_file(spec)
@@ -49,22 +51,30 @@ def run(run: Run, network: Network[S, F, T]) -> str:
     aside = target.with_name(f".{target.name}.part")
     run.status.running("Exporting to ONNX")
     try:
-        difference = write(network, spec, model, frame, aside)
+        difference, int8 = write(network, spec, model, frame, aside)
         aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)
     size = target.stat().st_size / 1e6
     log.info("%s: %.2f MB, largest difference to torch %.2e", target, size, difference)
+    if int8:
+        log.info("INT8: %s", int8)
+        run.status.running("Quantized", stats={"INT8": int8})
+        return f"Export finished: {target.name}, INT8"
     return f"Export finished: {target.name}, largest difference to the torch model {difference:.1e}"
 
 
-def write(network: Network[S, F, T], spec: S, model: nn.Module, frame: F, target: Path) -> float:
-    """Write the file, compare it with torch, complete it; returns the largest difference. Raises EngineError."""
+def write(network: Network[S, F, T], spec: S, model: nn.Module, frame: F, target: Path) -> tuple[float, str]:
+    """Write the file, compare it with torch, quantize it where that is asked for, complete it; returns the largest
+    difference of the float model, and what was quantized. Raises EngineError."""
     probing = network.probing(network.deployed(model.eval(), frame, spec)).eval()
     _export(network, probing, frame, target)
     difference = compare(network, probing, frame, target)
+    int8 = ""
+    if isinstance(spec, Calibrated) and spec.int8:
+        int8 = quantise.to_int8(network, spec, frame, target)
     _complete(network, spec, frame, target)
-    return difference
+    return difference, int8
 
 
 def _export(network: Network[S, F, T], model: nn.Module, frame: F, target: Path) -> None:
@@ -118,6 +128,7 @@ def _complete(network: Network[S, F, T], spec: S, frame: F, target: Path) -> Non
         "classes": frame.classes,
         "input_size": list(network.input_size(frame)[1:]),
         **network.metadata(frame, spec),
+        "data_type": spec.data_type if isinstance(spec, Calibrated) else "fp32",
         trained_model.FRAME: bare,
     }
     metadata = {key: msgspec.json.encode(value).decode() for key, value in about.items()}

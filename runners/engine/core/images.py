@@ -40,7 +40,7 @@ def size(path: str | Path) -> tuple[int, int]:
         with Image.open(path) as image:
             turned = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
             return (image.height, image.width) if turned else image.size
-    except Exception as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise Unreadable(0, str(path), f"{type(error).__name__}: {error}").error("replace or remove it") from None
 
 

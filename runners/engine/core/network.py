@@ -16,6 +16,7 @@ from torch import nn
 from runners.engine.core.loading import Samples
 from runners.engine.core.optimise import Schedule
 from runners.engine.core.tf1 import Pruning
+from runners.engine.spec import Calibrated
 from taod.documents import Document
 
 if TYPE_CHECKING:
@@ -204,6 +205,12 @@ class Network(ABC, Generic[S, F, T]):
         """The images that a training with this specification is validated with, and their batch size; None where it
         names none. For networks that are pruned. Raises EngineError."""
         return None
+
+    def calibration(self, spec: S, frame: F) -> tuple[Samples[T], int, int | None]:
+        """The images that an export is quantized with, as an inference reads them, with batch size and workers, of a
+        network whose specification is `Calibrated`. Raises EngineError."""
+        assert isinstance(spec, Calibrated)
+        return self.samples(msgspec.structs.replace(spec, image_dir=spec.cal_image_dir), frame, "inference")
 
     @abstractmethod
     def writer(self, spec: S, frame: F, folder: Path) -> Writer[T]: ...

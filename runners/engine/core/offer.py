@@ -25,6 +25,9 @@ TRACKERS = "the engine reports to taod alone"
 ENGINE = "the engine exports ONNX; TensorRT's settings are those of gen_trt_engine"
 QAT = "the engine has no quantisation-aware training; set it to false"
 
+INT8: Mapping[str, tuple[object, ...]] = {"data_type": ("fp32", "int8")}
+"""Numbers of an exported model, of a network that can be quantized."""
+
 COMMON = frozenset({"version", "results_dir", "encryption_key", "key", "gpus", "gpu_ids", "verbose"})
 """What the core itself reads of every specification, or needs not: it encrypts nothing and is always verbose."""
 ABSENT: tuple[object, ...] = (None, "", [], {})

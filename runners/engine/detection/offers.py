@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from runners.engine.core.offer import ENGINE, EXPORT, QAT, QUEUES, TRAINING, Offer
+from runners.engine.core.offer import ENGINE, EXPORT, INT8, QAT, QUEUES, TRAINING, Offer
 from runners.engine.core.tf1 import TRAINING_CONFIG, PrunedByOptions
 
 _MODULES = ("torchvision", "timm", "pycocotools")
@@ -37,8 +37,6 @@ EXPORTED: Mapping[str, str] = {
     "static_batch_size": "the batch of the ONNX model is dynamic",
     "target_opset": "the exporter's own opset is used",
     "strict_type_constraints": ENGINE,
-    "batches": ENGINE,
-    "cal_image_dir": ENGINE,
     "cal_cache_file": ENGINE,
     "cal_data_file": ENGINE,
     "force_ptq": ENGINE,
@@ -68,8 +66,6 @@ _TF1_WITHOUT_EFFECT: Mapping[str, str] = {
 
 _TF1_REJECTED: Mapping[str, str] = {"training_config.enable_qat": QAT}
 
-_TF1_ONLY: Mapping[str, tuple[object, ...]] = {"data_type": ("fp32",)}
-
 
 def tf1(
     spec: type[PrunedByOptions],
@@ -85,6 +81,6 @@ def tf1(
         actions=ACTIONS if prunes else UNPRUNED,
         without_effect={**_TF1_WITHOUT_EFFECT, **without_effect},
         rejected={**_TF1_REJECTED, **rejected},
-        only=_TF1_ONLY,
+        only=INT8,
         similar=similar,
     )

@@ -20,6 +20,8 @@ from taod.catalogue.schema import classwise, merge, normalise
 from taod.catalogue.specfiles import emit
 from taod.errors import BadRequest
 
+_CALIBRATED = "cal_image_dir"
+
 
 def assemble(facts: JobFacts) -> Assembled:
     """The command line `[network, action, --field=value, …]` and the text of the specification file.
@@ -41,6 +43,7 @@ def assemble(facts: JobFacts) -> Assembled:
     if facts.network == "bpnet" and facts.action == "inference":
         values["dump_visualizations"] = True
 
+    further = _further(facts, network, fields, spec)
     text = _spec_text(facts, network, fields, spec)
     if text is not None and "key" in network.file.fields.get(facts.action, {}).values():
         # Its own specification holds the key: a command line is read by every account of the machine.
@@ -51,6 +54,7 @@ def assemble(facts: JobFacts) -> Assembled:
     overrides = sources.overrides(facts)
     return Assembled(
         argv=argv,
+        further=further,
         image=command.image(facts, network),
         spec_path=spec_path if text is not None else None,
         spec_text=text,
@@ -133,6 +137,8 @@ def _complete(facts: JobFacts, network: Network, context: placeholders.Context) 
     if inherit.RESUME in table.rows and (last := context.resume()) is not None:
         merge.put(spec, inherit.RESUME, last)
     _detectnet_inference(facts, spec, context)
+    if facts.action == "export" and _CALIBRATED in table.rows and spec.get("data_type") == "int8":
+        spec[_CALIBRATED] = spec.get(_CALIBRATED) or placeholders.value("cal_image_dir", context, _CALIBRATED, {})
     sources.fill_sources(spec, facts)
     preflight.fill_from_data(spec, facts, facts.spec or {})
     resources.fit(spec, facts.gpus)
@@ -180,6 +186,18 @@ def _move_to_command(spec: merge.Document, fields: dict[str, str], *, action: st
         group = spec.get("dataset_convert", {})
         moved = {name: group[name] for name in names if group.get(name) is not None} | moved
     return moved
+
+
+def _further(facts: JobFacts, network: Network, fields: dict[str, str], spec: merge.Document) -> merge.Document:
+    """What the user set of an export that reads the specification of its training, or none."""
+    if facts.action != "export" or not placeholders.SPEC_FUNCTIONS.intersection(fields.values()) <= {"parent_spec"}:
+        return {}
+    rows = network.table(facts.action).rows
+    return {
+        name: value
+        for name, value in spec.items()
+        if name in rows and name not in fields and not isinstance(value, dict | list) and value != rows[name].default
+    }
 
 
 def _spec_text(facts: JobFacts, network: Network, fields: dict[str, str], spec: merge.Document) -> str | None:

@@ -9,6 +9,7 @@ import msgspec
 
 from taod.catalogue import releases
 from taod.catalogue.network import Network, get_network
+from taod.documents import Document
 
 
 class DatasetFacts(msgspec.Struct, frozen=True):
@@ -91,6 +92,9 @@ class Assembled(msgspec.Struct, frozen=True):
     spec_text: str | None
     reads: list[Path]
     """Folders and files that the run reads."""
+    further: Document = {}
+    """Parameters that the user set and that the tool takes neither as an option nor in a specification file: only
+    taod's engine reads them."""
     environment: dict[str, str] = {}
     then: list[list[str]] = []
     """Further command lines of the same tool, run one after the other."""

@@ -316,6 +316,7 @@ def command_of(assembled: Assembled, job: JobRecord | NewJob, secrets: list[str]
         network=job.network,
         action=job.action,
         argv=assembled.argv,
+        further=assembled.further,
         image=assembled.image,
         environment=assembled.environment,
         reads=[str(path) for path in assembled.reads],

@@ -86,8 +86,10 @@ OFFER = Offer(
     spec=Spec,
     actions=offers.UNPRUNED,
     similar=offers.EFFICIENTDET,
-    rejected={"training_config.pruned_model_path": "the engine does not prune this network"},
-    only={"data_type": ("fp32",)},
+    rejected={
+        "training_config.pruned_model_path": "the engine does not prune this network",
+        "data_type": "EfficientDet loses most of its precision in INT8, and the engine exports no FP16; set it to fp32",
+    },
     without_effect={
         "experiment_spec": "the daemon sets it",
         "experiment_spec_file": "the daemon sets it",

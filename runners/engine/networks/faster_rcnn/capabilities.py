@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from runners.engine.core.offer import ENGINE, QAT, TRACKERS, Offer
+from runners.engine.core.offer import ENGINE, INT8, QAT, TRACKERS, Offer
 from runners.engine.core.tf1 import EarlyStopping, NotNegative, Positive, Regularizer, Share, Weighted
 from runners.engine.detection import offers
 from runners.engine.detection.settings import ColorAugmentation, DataSource, Mapped, SpatialAugmentation
@@ -237,7 +237,7 @@ OFFER = Offer(
         "augmentation_config.preprocessing.scale_width": _CUT,
         "model_config.activation": _LAYERS,
     },
-    only={"data_type": ("fp32",)},
+    only=INT8,
     without_effect={
         "enc_key": "the engine encrypts nothing",
         "experiment_spec": _PLACE,

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from runners.engine.core import images, optimise
+from runners.engine.core.loading import Samples
 from runners.engine.core.network import Loss, Plan, Recipe, Score
 from runners.engine.core.optimise import Schedule
 from runners.engine.data.boxes import Source
@@ -100,6 +101,10 @@ class FasterRcnn(Detection[Spec]):
         if spec.image_dir and spec.label_dir:
             return samples.read([Source("KITTI", Path(spec.image_dir), Path(spec.label_dir))], own)
         return _held_out(spec, own)
+
+    def calibration(self, spec: Spec, frame: DetectionFrame) -> tuple[Samples[Batch], int, int | None]:
+        named = msgspec.structs.replace(spec.inference_config, images_dir=spec.cal_image_dir)
+        return self.samples(msgspec.structs.replace(spec, inference_config=named), frame, "inference")
 
     def score(self, spec: Spec, frame: DetectionFrame, *, training: bool) -> Score[Batch]:
         config = spec.evaluation_config

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from runners.engine.core.offer import QUEUES, TRACKERS, Offer
+from runners.engine.core.offer import INT8, QUEUES, TRACKERS, Offer
 from runners.engine.core.tf1 import NotNegative, Positive, Share
 from runners.engine.detection import offers
 from runners.engine.spec import CommandLine
@@ -102,7 +102,7 @@ OFFER = Offer(
         "pruned_model_path": "the engine does not prune this network",
         "maskrcnn_config.include_mask": "without masks, faster_rcnn is the network to train",
     },
-    only={"data_type": ("fp32",)},
+    only=INT8,
     without_effect={
         "experiment_spec": "the daemon sets it",
         "experiment_spec_file": "the daemon sets it",

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from runners.engine.core.offer import EXPORT, QAT, TRAINING, Offer
+from runners.engine.core.offer import EXPORT, INT8, QAT, TRAINING, Offer
+from runners.engine.spec import Calibrated
 
 Positive = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -105,7 +106,7 @@ class Training(msgspec.Struct, frozen=True):
     optimizer: OptimizerChoice = OptimizerChoice()
 
 
-class Spec(msgspec.Struct, frozen=True):
+class Spec(Calibrated, frozen=True):
     """The whole document, with the options of the command line at its top."""
 
     random_seed: Annotated[int, Meta(ge=0)] = 42
@@ -116,7 +117,6 @@ class Spec(msgspec.Struct, frozen=True):
     use_amp: bool = False
     gpus: int = 1
     batch_size: Positive = 1
-    image_dir: str | None = None
     label_dir: str | None = None
     model_path: str | None = None
     model: str | None = None
@@ -135,6 +135,7 @@ OFFER = Offer(
     },
     similar="encoders of segmentation_models_pytorch; its decoder has two convolutions with batch norm a step",
     only={
+        **INT8,
         "model_config.arch": (
             "resnet",
             "vgg",
@@ -165,7 +166,6 @@ OFFER = Offer(
         "training_config.weights_monitor": _LOGS,
         "training_config.visualizer": _LOGS,
         "training_config.data_options": "data are always shuffled and augmented in parallel",
-        "data_type": _TRT,
         "max_workspace_size": _TRT,
         "max_batch_size": _TRT,
         "min_batch_size": _TRT,
@@ -174,8 +174,6 @@ OFFER = Offer(
         "engine_file": _TRT,
         "experiment_spec": "the command line names the file itself",
         "strict_type_constraints": _TRT,
-        "cal_image_dir": _TRT,
         "cal_cache_file": _TRT,
-        "batches": _TRT,
     },
 )
