@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import sys
+import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,17 @@ import runners
 from runners.environment import Rules, of_run, threads_per_slot
 from runners.local import LocalRunner
 from runners.protocol import Launch, RunRequest, StartFailed, Verdict
+from runners.toolenv import interpreters
+from taod import program
 from taod.catalogue.commands.command import options
 from taod.config import EmbeddedConfig
 from taod.masking import is_secret
 
-INSTALL = "install the engine: pip install 'taod[engine]'"
+OWN = "runners"
+"""The package of taod that a run needs."""
+DRIVER = Path("/proc/driver/nvidia")
+KNOWN_S = 60.0
+"""Seconds that the modules of a configured interpreter are known for."""
 
 
 class Embedded(LocalRunner):
@@ -34,20 +41,38 @@ class Embedded(LocalRunner):
         config = config or EmbeddedConfig()
         self._chosen = config.python
         self._python = _program(config.python) if config.python else sys.executable
+        self._modules: tuple[float, set[str]] = (0.0, set())
+        """When a configured interpreter was asked for its modules, and those that it has."""
         self._threads = threads_per_slot(config.threads, cpu_slots)
 
     def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict:
         from runners.engine import capabilities
 
-        able, reason, remedy = capabilities.can(network, action, spec)
-        if not able:
-            return Verdict(False, reason, remedy)
         if self._python is None:
             return Verdict(False, f"there is no interpreter {self._chosen!r}", "correct runner.embedded.python")
-        torch = network not in capabilities.WITHOUT_TORCH
-        if torch and not self._chosen and importlib.util.find_spec("torch") is None:
-            return Verdict(False, "PyTorch is not installed", INSTALL)
-        return Verdict(True)
+        able, reason, remedy = capabilities.can(network, action, spec, python=self._chosen, has=self._has)
+        # The tools of the other runners are large, and of little use without a GPU.
+        near = not able and not DRIVER.exists() and capabilities.offered(network, action)
+        return Verdict(able, reason, remedy, near)
+
+    def missing(self) -> list[str]:
+        """What some action of the engine needs and the interpreter of runs lacks."""
+        from runners.engine import capabilities
+
+        return [module for module in sorted(capabilities.MODULES) if not self._has(module)]
+
+    def _has(self, module: str) -> bool:
+        """Whether the interpreter of runs has a module; one that is configured must have taod, too."""
+        from runners.engine import capabilities
+
+        if not self._chosen:
+            return find_spec(module) is not None
+        asked, found = self._modules
+        if self._python is not None and (not asked or time.monotonic() - asked > KNOWN_S):
+            answer = interpreters.ask(self._python, sorted({OWN, *capabilities.MODULES}))
+            found = {name for name, there in answer.modules.items() if there} if answer is not None else set()
+            self._modules = time.monotonic(), found
+        return {OWN, module} <= self._modules[1]
 
     def describe(self, request: RunRequest) -> Launch:
         if self._python is None:
@@ -56,11 +81,12 @@ class Embedded(LocalRunner):
         words = [*request.command.argv, *options(request.command.further)]
         words = [word for word in words if not is_secret(word)]
         environment: dict[str, str] = {}
-        if not self._chosen and (path := _python_path()):
+        if not self._chosen and not program.FROZEN and (path := _python_path()):
             environment["PYTHONPATH"] = path
         environment |= of_run(request, self.rules.extra, threads=self._threads)
         environment["TAOD_JOB_RESULTS"] = str(request.job_folder.results)
-        return Launch([self._python, "-m", "runners.engine", *words], environment)
+        engine = [self._python, "-m", "runners.engine"] if self._chosen else program.module("runners.engine")
+        return Launch([*engine, *words], environment)
 
 
 def _program(name: str) -> str | None:

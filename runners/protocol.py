@@ -132,6 +132,8 @@ class Verdict(msgspec.Struct, frozen=True):
     can: bool
     reason: str = ""
     remedy: str = ""
+    near: bool = False
+    """Whether the remedy is the simplest one on this machine."""
 
 
 class StartFailed(Exception):

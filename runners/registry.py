@@ -33,6 +33,8 @@ class Choice(msgspec.Struct, frozen=True):
     runner: Runner | None
     reason: str = ""
     remedy: str = ""
+    rejected: list[tuple[str, Verdict]] = []
+    """Each runner that cannot do it, the one whose remedy helps most first."""
 
     @property
     def rejection(self) -> str:
@@ -109,12 +111,15 @@ class RunnerRegistry:
                 return Choice(runner)
             rejected.append((name, verdict))
         # Runners that could run it with another spec first: theirs is the simplest remedy.
-        rejected.sort(key=lambda each: spec is None or not self.get(each[0]).can(network, action).can)
+        rejected.sort(
+            key=lambda each: (spec is None or not self.get(each[0]).can(network, action).can, not each[1].near)
+        )
         why = (
             "; ".join(f"{name}: {verdict.reason.rstrip('.')}" for name, verdict in rejected) or "runner.order is empty"
         )
         remedies = dict.fromkeys(verdict.remedy.rstrip(".") for _, verdict in rejected if verdict.remedy)
-        return Choice(None, f"no runner can do {network} {action} here ({why})", "; or ".join(remedies))
+        reason = f"no runner can do {network} {action} here ({why})"
+        return Choice(None, reason, "; or ".join(remedies), rejected)
 
     def names(self) -> list[str]:
         """Names of all runners, also of those outside the order."""

@@ -11,9 +11,8 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-import taod
+from taod import program
 
 IDLE_S = 120.0
 """An idle process ends after this time."""
@@ -73,16 +72,12 @@ class HelperProcess:
             self._rest.cancel()
         self._rest = asyncio.get_running_loop().call_later(IDLE_S, self._let_go)
         if self.process is None or self.process.returncode is not None:
-            home = str(Path(taod.__file__).parents[1])
-            paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                self._module,
+                *program.module(self._module),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
-                env=os.environ | self._environment | {"PYTHONPATH": os.pathsep.join(paths)},
+                env=program.environment() | self._environment,
             )
         return self.process
 
@@ -105,13 +100,15 @@ class HelperProcess:
 
 def ask_once(module: str, question: bytes, patience_s: float) -> bytes:
     """The answer of a process for this request alone; blocks. Raises Rejected, EOFError, TimeoutError."""
-    command = [sys.executable, "-m", module]
-    paths = [str(Path(taod.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     sent = len(question).to_bytes(_SIZE, "big") + question
     try:
         answered = subprocess.run(
-            command, input=sent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=patience_s, env=environment
+            program.module(module),
+            input=sent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=patience_s,
+            env=program.environment(),
         )
     except subprocess.TimeoutExpired as error:
         raise TimeoutError(f"{module} took more than {patience_s:g} s") from error

@@ -9,10 +9,10 @@ from __future__ import annotations
 import secrets
 import shlex
 import socket
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from taod import installed, program
 from taod.client import ClientError
 
 HOST = "127.0.0.1"
@@ -23,7 +23,6 @@ POLICY = (
     "font-src 'self' data:; connect-src 'self' ws://{host}; frame-ancestors 'none'"
 )
 """Resources come from this server only, and no other page may embed this one."""
-MISSING = "the dashboard in a browser needs textual-serve: `pip install 'taod[web]'`"
 
 
 def serve(options: list[str], port: int, token: str | None = None, say: Callable[[str], None] = print) -> int:
@@ -34,14 +33,14 @@ def serve(options: list[str], port: int, token: str | None = None, say: Callable
     try:
         from aiohttp import web
     except ImportError as error:
-        raise ClientError(0, MISSING) from error
+        raise ClientError(0, missing()) from error
     try:
         listening = socket.create_server((HOST, port))
     except OSError as error:
         raise ClientError(0, f"port {port} of {HOST} cannot be used: {error.strerror}; give another --port") from error
     port = listening.getsockname()[1]
     token = token or secrets.token_urlsafe(24)
-    app = guarded_app([sys.executable, "-m", "taod", "tui", *options], port, token)
+    app = guarded_app(program.module("taod", "tui", *options), port, token)
 
     async def create_app() -> web.Application:
         application: web.Application = await app
@@ -52,13 +51,18 @@ def serve(options: list[str], port: int, token: str | None = None, say: Callable
     return 0
 
 
+def missing() -> str:
+    """The error without the extra."""
+    return f"the dashboard in a browser needs textual-serve: `{installed.add('web')}`"
+
+
 async def guarded_app(command: list[str], port: int, token: str) -> Any:
     """The web application that runs `command` for each open page, behind the guard. Raises ClientError if
     textual-serve is missing."""
     try:
         from textual_serve.server import Server
     except ImportError as error:
-        raise ClientError(0, MISSING) from error
+        raise ClientError(0, missing()) from error
 
     class QuietServer(Server):
         async def on_startup(self, app: Any) -> None:

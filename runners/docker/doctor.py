@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from runners.docker import endpoint
 from runners.docker.endpoint import EngineInfo, NoEngine
+from taod import installed
 from taod.config import DockerConfig, RunnerConfig
 
 GIB = 1024**3
@@ -22,12 +23,13 @@ DRIVER = Path("/proc/driver/nvidia")
 
 
 class Check(NamedTuple):
-    """Result of one check: whether it passed, what was found, and the remedy."""
+    """Result of one check: whether it passed, what was found, the remedy, and further lines."""
 
     ok: bool
     what: str
     found: str
     remedy: str = ""
+    details: tuple[str, ...] = ()
 
 
 def examine(config: RunnerConfig) -> Iterator[Check]:
@@ -37,13 +39,14 @@ def examine(config: RunnerConfig) -> Iterator[Check]:
     if not meant and "docker" not in config.order:
         return
     if find_spec("docker") is None:
-        yield Check(not meant, "docker", "the Docker SDK is not installed", "pip install 'taod[docker]'")
+        yield Check(not meant, "docker", "the Docker SDK is not installed", installed.add("docker"))
         return
     try:
         url = endpoint.find(docker.socket)
         facts = endpoint.facts(url)
     except NoEngine as error:
-        yield Check(not meant, "docker", str(error), "start Docker or podman, or set runner.docker.socket")
+        found, _, why = str(error).partition(": ")
+        yield Check(not meant, "docker", found, "start Docker or podman, or set runner.docker.socket", (why,))
         return
     yield engine(url, facts)
     yield toolkit(facts, gpus=DRIVER.exists())
@@ -74,10 +77,12 @@ def images(url: str, config: DockerConfig, *, meant: bool) -> Check:
         return Check(False, "images", str(error))
     if not missing:
         return Check(True, "images", f"all {len(config.images)} are there")
-    found = f"{len(config.images) - len(missing)} of {len(config.images)} are there; missing: {', '.join(missing)}"
+    found = f"{len(config.images) - len(missing)} of {len(config.images)} are there"
+    details = tuple(f"missing: {image}" for image in missing)
     if config.pull != "never":
-        return Check(True, "images", found, f"a run downloads its own (runner.docker.pull = {config.pull!r})")
-    return Check(not meant, "images", found, f"`docker pull {missing[0]}`, or set runner.docker.pull = 'missing'")
+        return Check(True, "images", found, f"a run downloads its own (runner.docker.pull = {config.pull!r})", details)
+    remedy = f"`docker pull {missing[0]}`, or set runner.docker.pull = 'missing'"
+    return Check(not meant, "images", found, remedy, details)
 
 
 def disk(folder: Path) -> Check:

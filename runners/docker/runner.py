@@ -23,7 +23,7 @@ from runners.docker.progress import Progress
 from runners.environment import Rules, threads_per_slot
 from runners.ports import Reservation
 from runners.protocol import Claim, Launch, RunEnd, RunIdentity, RunRequest, StartFailed, Verdict
-from taod import masking
+from taod import installed, masking
 from taod.backoff import Backoff
 from taod.catalogue import network as catalogue
 from taod.catalogue import releases
@@ -306,11 +306,12 @@ class Docker:
                 False, f"no image of kind {kind!r} is configured", f"name one in runner.docker.images.{kind}"
             )
         if find_spec("docker") is None:
-            return Verdict(False, "the Docker SDK is not installed", "pip install 'taod[docker]'")
+            return Verdict(False, "the Docker SDK is not installed", installed.add("docker"))
         try:
             url = endpoint.find(self._config.socket)
             if self._config.pull == "never" and not endpoint.has_image(url, image):
-                return Verdict(False, *_missing(image).split("; ", 1))
+                reason, _, remedy = _missing(image).partition("; ")
+                return Verdict(False, reason, remedy)
             endpoint.ask(url, "/_ping")
         except NoEngine as error:
             verdict = Verdict(False, str(error), "start Docker or podman, or set runner.docker.socket")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 
 from runners.engine.core import offer
@@ -25,6 +26,7 @@ from runners.engine.networks.unet import capabilities as unet
 from runners.engine.networks.yolo_v3 import capabilities as yolo_v3
 from runners.engine.networks.yolo_v4 import capabilities as yolo_v4
 from runners.engine.networks.yolo_v4_tiny import capabilities as yolo_v4_tiny
+from taod import installed
 from taod.documents import Document
 
 OFFERS: dict[str, Offer] = {
@@ -53,6 +55,16 @@ NETWORKS: dict[str, tuple[str, ...]] = {
 }
 """Network or data service → actions."""
 
+MODULES = frozenset(
+    module
+    for actions in (*(line.actions for line in OFFERS.values()), *data.SERVICES.values())
+    for modules in actions.values()
+    for module in modules
+)
+"""All that some action needs."""
+NAME_IT = "and name its Python in runner.embedded.python"
+"""How the executable, which has no engine, gets one."""
+
 WITHOUT_TORCH = frozenset(data.SERVICES)
 """What works where only the core is installed."""
 
@@ -60,10 +72,18 @@ BACKBONES: dict[str, tuple[str, ...]] = {"classification_pyt": classification_py
 """Network → values of `model.backbone.type`."""
 
 
-def can(network: str, action: str, spec: Document | None = None) -> tuple[bool, str, str]:
+def can(
+    network: str,
+    action: str,
+    spec: Document | None = None,
+    *,
+    python: str = "",
+    has: Callable[[str], bool] = lambda module: find_spec(module) is not None,
+) -> tuple[bool, str, str]:
     """Whether the engine can do this: (able, reason, remedy). Without `spec`: in general.
 
-    `spec` is the whole document as the run will get it, defaults filled in.
+    `spec` is the whole document as the run will get it, defaults filled in. `has` reports whether the run's
+    interpreter has a module; `python` names that interpreter, if it is not this one.
     """
     if network in data.UNSUPPORTED:
         return False, *data.UNSUPPORTED[network]
@@ -74,11 +94,13 @@ def can(network: str, action: str, spec: Document | None = None) -> tuple[bool, 
         have = ", ".join(NETWORKS[network])
         return False, f"The embedded engine cannot {action} {network}; it can {have}.", _OTHER_RUNNER
     actions = data.SERVICES[network] if network in data.SERVICES else OFFERS[network].actions
-    missing = [module for module in actions[action] if find_spec(module) is None]
+    missing = [module for module in actions[action] if not has(module)]
     if missing:
-        reason = f"The embedded engine needs {', '.join(missing)}, which this Python lacks."
+        reason = f"The embedded engine needs {', '.join(missing)}, which {python or 'this Python'} lacks."
         extra = "data" if network in data.SERVICES else "engine"
-        return False, reason, f"Install the extra: pip install 'taod[{extra}]'."
+        if python:
+            return False, reason, f"{python} -m pip install 'taod[{extra}]'"
+        return False, reason, installed.add(extra, then=NAME_IT)
     if spec is None:
         return True, "", ""
     try:
@@ -89,6 +111,11 @@ def can(network: str, action: str, spec: Document | None = None) -> tuple[bool, 
     except SpecError as error:
         return False, str(error), f"change that in the specification of {action}"
     return True, "", ""
+
+
+def offered(network: str, action: str) -> bool:
+    """Whether the engine has the action of a network; its libraries may be missing."""
+    return action in NETWORKS.get(network, ())
 
 
 def warnings(network: str, action: str, spec: Document) -> list[str]:

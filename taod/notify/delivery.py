@@ -14,15 +14,14 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
 
-import taod
 from runners.processes import readable
 from store import Store
 from store.records import Delivery, NotificationRecord
+from taod import program
 from taod.backoff import Backoff
 from taod.clock import Clock, seconds_of
 from taod.config import NotifyConfig, NotifyTargetConfig
@@ -41,13 +40,6 @@ LATE_S = 5.0
 """Seconds beyond `notify.timeout_s` after which a process that has not ended itself is killed."""
 HOUR_S = 3600.0
 INTERRUPTED = Result("the attempt was interrupted before the target confirmed it")
-PROGRAM = f"""
-import sys
-sys.path.append({str(Path(taod.__file__).parents[1])!r})
-from taod.notify.sender import main
-main()
-"""
-"""Not `-m` with PYTHONPATH, which commands would inherit."""
 
 
 def message(notification: NotificationRecord, key: str) -> Message:
@@ -186,7 +178,7 @@ def _spawn(record: Path, wanted: Request) -> subprocess.Popen[bytes]:
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", PROGRAM],
+            program.isolated("taod.notify.sender"),
             stdin=subprocess.PIPE,
             stdout=file,
             stderr=subprocess.DEVNULL,

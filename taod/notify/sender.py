@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
+from taod import installed
 from taod.masking import MASK
 
 STARTED = b"started\n"
@@ -125,7 +126,7 @@ def _apprise(request: Request) -> Result:
     try:
         import apprise
     except ImportError:
-        return Result("the library apprise is not installed: pip install 'taod[notify]'")
+        return Result(f"the library apprise is not installed: {installed.add('notify')}")
     with apprise.LogCapture(level=apprise.logging.WARNING, fmt="%(message)s") as said:
         library = apprise.Apprise()
         if library.add(request.address) and library.notify(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 
 import msgspec
@@ -15,6 +14,7 @@ from runners.toolenv.install import Installer
 from runners.toolenv.spec import ToolSpecs
 from store import Store
 from store.records import UserRecord
+from taod import program
 from taod.clock import Clock, iso
 from taod.errors import Conflict
 from taod.services.users import require_first
@@ -23,7 +23,7 @@ from taod.types.tool import Consent, Environment, ToolInfo, ToolInstall, ToolPro
 
 STOP_S = 5.0
 """Seconds after which an installation that does not stop is killed; the next one resumes it in either case."""
-_WORKER = [sys.executable, "-m", "runners.toolenv"]
+_WORKER = program.module("runners.toolenv")
 
 
 class Tools:

@@ -19,6 +19,7 @@ from typing import ParamSpec, Protocol, TypeVar
 import msgspec
 
 from store import Store
+from taod import installed
 from taod.backoff import Backoff
 from taod.config import TrackersConfig
 from taod.errors import TaodError
@@ -86,7 +87,7 @@ def targets(config: TrackersConfig, root: Root) -> list[Target]:
 def missing_library(kind: str) -> str:
     """Why a kind of tracker cannot be used, with the remedy; empty if it can."""
     library = LIBRARIES[kind]
-    return "" if find_spec(library) else f"the library {library} is not installed: pip install 'taod[{kind}]'"
+    return "" if find_spec(library) else f"the library {library} is not installed: {installed.add(kind)}"
 
 
 class Trackers:

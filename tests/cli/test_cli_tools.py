@@ -108,7 +108,7 @@ def test_doctor_names_installed_tools_and_how_an_incomplete_one_is_resumed(root:
         return [(each["found"], each["remedy"]) for each in json.loads(done.stdout) if each["what"] == "tools"]
 
     assert tools() == [("none is installed as a package", "`taod tools ls` shows what there is")]
-    made = installed(root)
+    installed(root)
     half = root / "tools" / "tf2-6.0.0-cpu"
     half.mkdir()
     progress = Progress("tf2", "6.0.0", "nvidia-tao-tf2", True, "/usr/bin/python3.12", 6, ["a", "b"])
@@ -118,5 +118,5 @@ def test_doctor_names_installed_tools_and_how_an_incomplete_one_is_resumed(root:
             "tf2-6.0.0-cpu: 2 of 6 steps installed",
             "`taod tools install tf2 --release 6.0.0 --cpu` resumes it; `taod tools rm` removes it",
         ),
-        (f"tiny-7.3.0: tiny-tool 7.3.0, 1 of 2 networks, at {made.path}", ""),
+        ("tiny-7.3.0: tiny-tool 7.3.0, 1 of 2 networks", ""),
     ]

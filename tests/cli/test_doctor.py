@@ -7,20 +7,22 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from runners import cgroup
+from runners import cgroup, embedded
+from runners.registry import RunnerRegistry
 from store import Store
 from store.migrations import SET, TABLE
 from store.records import DatasetRecord, NewJob
 from taod.cli.commands import doctor as doctor_module
 from taod.cli.commands.doctor import examine
 from taod.cli.support.check_result import CheckResult
-from taod.config import Config, ServerConfig, StorageConfig, SupervisionConfig
+from taod.config import Config, EmbeddedConfig, RunnerConfig, ServerConfig, StorageConfig, SupervisionConfig
 from taod.daemon import root_lock
 from taod.ids import new_id
 from taod.paths import Root
@@ -167,13 +169,86 @@ def test_low_disk_space_and_an_unwritable_root_are_reported(root: Root, monkeypa
     assert not results["root"].ok and f"make {root.path} writable" in results["root"].remedy
 
 
-def test_missing_engine_libraries_are_listed_with_the_install_command(
-    root: Root, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def bare(tmp_path: Path, root: Root, monkeypatch: pytest.MonkeyPatch) -> tuple[Config, str]:
+    """A configuration whose only runners are the tools, of which none is installed, and an engine whose interpreter
+    has no packages; and that interpreter."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    config, python = config_of(root), f"{tmp_path}/bare/bin/python"
+    config.runner = RunnerConfig(order=["native", "embedded"], embedded=EmbeddedConfig(python=python))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    return config, python
+
+
+def test_without_a_gpu_the_first_remedy_is_the_engine_and_with_one_the_tools(
+    bare: tuple[Config, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor_module, "ENGINE", ("json", "no_such_library", "another_one"))
-    result = found(root)["engine"]
-    assert (result.ok, result.found) == (False, "without no_such_library, another_one")
-    assert result.remedy == "pip install 'taod[engine]'"
+    config, python = bare
+    monkeypatch.setattr(embedded, "DRIVER", tmp_path / "none")
+    result = next(one for one in examine(config) if one.name == "runners")
+    assert not result.ok and f"transformers, which {python} lacks" in result.found
+    assert result.remedy == f"{python} -m pip install 'taod[engine]'"
+    assert [line.partition(":")[0] for line in result.details] == ["native"]
+    monkeypatch.setattr(embedded, "DRIVER", tmp_path)
+    result = next(one for one in examine(config) if one.name == "runners")
+    assert "taod tools ls" in result.remedy and [line.partition(":")[0] for line in result.details] == ["embedded"]
+
+
+def test_the_engine_is_not_reported_twice(bare: tuple[Config, str]) -> None:
+    config, _ = bare
+    assert "engine" not in [one.name for one in examine(config)]
+    config.runner.embedded.python = ""
+    registry = RunnerRegistry.from_config(config.runner)
+    able = registry.choose("classification_pyt", "train").runner is not None
+    assert ("engine" in [one.name for one in examine(config)]) is able
+
+
+def test_an_engine_without_some_libraries_is_reported(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(embedded, "find_spec", lambda name: None if name in ("onnx", "timm") else object())
+    results = {one.name: one for one in examine(config_of(root))}
+    assert results["runners"].ok and not results["engine"].ok
+    assert results["engine"].found == "without onnx, timm" and "[engine]" in results["engine"].remedy
+
+
+def test_failed_checks_come_first_with_two_lines_each(capsys: pytest.CaptureFixture[str]) -> None:
+    given = [
+        CheckResult(True, "python", "3.11", "a hint", details=("more",)),
+        CheckResult(False, "disk", "1 GiB free", "free some"),
+        CheckResult(False, "runners", "none", "pip install it", details=("docker: is absent → start it",)),
+        CheckResult(True, "docker", "is absent", "start it"),
+        CheckResult(False, "database", "damaged", "restore it"),
+    ]
+    results = sorted(given, key=doctor_module._rank)
+    doctor_module._print(results)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        "✗ database damaged",
+        "→ restore it",
+        "✗ runners none",
+        "→ pip install it",
+        "✗ disk 1 GiB free",
+        "→ free some",
+        "✓ python 3.11",
+        "✓ docker is absent",
+        "3 problems; --verbose shows details.",
+    ]
+    doctor_module._print(results, verbose=True)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[4:] == [
+        "docker: is absent → start it",
+        "✗ disk 1 GiB free",
+        "→ free some",
+        "✓ python 3.11",
+        "→ a hint",
+        "more",
+    ], "the container engine's line would repeat what the runners' has said"
+
+
+def test_a_served_root_has_no_line_about_the_next_daemons_port(root: Root) -> None:
+    assert "port" in found(root)
+    with root_lock(root):
+        assert "port" not in found(root)
 
 
 @pytest.mark.parametrize("wanted", [0, 1024**3])

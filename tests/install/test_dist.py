@@ -77,9 +77,55 @@ def test_an_installed_wheel_serves_and_runs_a_job(installed: Path, tmp_path: Pat
     workflow.prepare(tmp_path)
     with workflow.daemon(taod, tmp_path):
         log = workflow.train(taod, tmp_path)
+        workflow.use_each_process(taod, tmp_path)
     assert "starting train" in log
 
 
 def test_pages_and_completions_are_where_their_programs_search(installed: Path) -> None:
     for name in SHARED:
         assert (installed / "share" / name).read_bytes() == (REPOSITORY / "share" / name).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of uv and pipx, which are no requirement of the tests: they are installed here."""
+    folder = tmp_path_factory.mktemp("tools") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv", "pipx"]
+    done = subprocess.run([folder / "bin/python", *words], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"uv and pipx cannot be installed: {done.stderr.strip()[-200:]}")
+    return folder / "bin"
+
+
+@pytest.mark.parametrize("way", ["uv tool install", "pipx install --force"])
+def test_the_hint_of_a_real_tool_adds_the_extra_and_keeps_the_others(
+    way: str, built: Path, tools: Path, tmp_path: Path
+) -> None:
+    """A dashboard in the browser needs an extra; after the command that its error names, it is there."""
+    (wheel,) = built.glob("*.whl")
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}/bin:{tools}:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "UV_TOOL_DIR": f"{tmp_path}/tools",
+        "UV_TOOL_BIN_DIR": f"{tmp_path}/bin",
+        "UV_PYTHON": sys.executable,
+        "PIPX_HOME": f"{tmp_path}/pipx",
+        "PIPX_BIN_DIR": f"{tmp_path}/bin",
+        "PIPX_DEFAULT_PYTHON": sys.executable,
+        "TAOD_ROOT": f"{tmp_path}/root",
+    }
+
+    def run(*words: str, code: int = 0) -> str:
+        done = subprocess.run(words, capture_output=True, text=True, env=environment, cwd="/", check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    run(*way.split(), f"{wheel}[docker]")
+    said = run("taod", "tui", "--web", "--url", "http://127.0.0.1:1", code=1)
+    hint = said.partition("needs textual-serve: `")[2].partition("`")[0]
+    assert hint == f"{way} '{wheel}[docker,web]'"
+    run("sh", "-c", hint)
+    (python,) = (path for path in tmp_path.glob("*/**/bin/python") if path.parents[1].name == "taod")
+    run(str(python), "-c", "import docker, textual_serve")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,11 @@ gpus = false
 [runner]
 order = ["native"]
 [runner.native]
-path = ["{tools}"]
+path = ["{folder}/tools"]
+[[notify.target]]
+name = "file"
+command = ["/bin/sh", "-c", "cat >>{folder}/notified"]
+events = ["done"]
 """
 
 Taod = Callable[..., str]
@@ -57,7 +62,7 @@ def prepare(folder: Path, seen_as: Path | None = None) -> None:
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             out.addfile(entry, io.BytesIO(content))
-    (folder / "taod.toml").write_text(SETTINGS.format(tools=seen_as / "tools"))
+    (folder / "taod.toml").write_text(SETTINGS.format(folder=seen_as))
 
 
 @contextmanager
@@ -80,6 +85,25 @@ def train(taod: Taod, folder: Path) -> str:
     taod("job", "wait", job, *root)
     assert "epoch_1.pth" in taod("job", "files", job, "--quiet", *root)
     return taod("job", "log", job, *root)
+
+
+def use_each_process(taod: Taod, folder: Path, seen_here: Path | None = None) -> None:
+    """What the daemon does in processes of its own program: long bodies, checks of data, proposals, messages.
+
+    `seen_here`: the folder as this process sees it.
+    """
+    root = ["--root", f"{folder}/root"]
+    data = taod("dataset", "ls", "--quiet", *root).split()[0]
+    end = time.monotonic() + PATIENCE_S
+    while "Checked 2 items with 2 labels: nothing is wrong" not in (said := taod("dataset", "report", data, *root)):
+        assert time.monotonic() < end, said
+    words = f"description={'long ' * 1000}"  # more than 4 KB are read in a process
+    model = taod("model", "create", "classification_pyt", f"train_datasets={data}", words, "--quiet", *root).strip()
+    taod("model", "set", model, "automl_enabled=true", "automl_max_recommendations=1", *root)
+    sweep = taod("model", "run", model, "train", "--quiet", *root).strip()
+    taod("job", "wait", sweep, *root)
+    taod("notify", "test", "file", *root)
+    assert '"event":"test"' in ((seen_here or folder) / "notified").read_text()
 
 
 def program(words: list[str], environment: dict[str, str]) -> Taod:

@@ -14,14 +14,13 @@ from typing import Any
 import psutil
 
 from taod.config import NotifyTargetConfig
-from taod.notify.delivery import PROGRAM
 
 
 def kill_senders() -> None:
     """Kill the processes of this process that send notifications, with what they have started, and no others: engines
     that tests share are children of it too."""
     for process in psutil.Process().children():
-        if process.status() != psutil.STATUS_ZOMBIE and PROGRAM in process.cmdline():
+        if process.status() != psutil.STATUS_ZOMBIE and "taod.notify.sender" in process.cmdline():
             for each in (*process.children(recursive=True), process):
                 each.kill()
 

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from store.records import NotificationRecord
+from taod import program
 from taod.config import NotifyTargetConfig
 from taod.ids import new_id
 from taod.notify import delivery as delivery_module
@@ -127,7 +128,7 @@ async def test_an_attempt_ends_after_its_time_with_all_its_processes(tmp_path: P
 
 async def test_a_sender_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery_module, "LATE_S", 0.1)
-    monkeypatch.setattr(delivery_module, "PROGRAM", "import time; time.sleep(1000)")
+    monkeypatch.setattr(program, "isolated", lambda name: ["sleep", "1000"])
     wanted = Request("command", ["true"], TEXT, 0.1)
     assert (await run(tmp_path / "record", wanted)) == delivery_module.INTERRUPTED
 

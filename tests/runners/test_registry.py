@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,16 @@ def test_the_engine_runs_in_the_daemons_python_or_the_configured_one(tmp_path: P
     missing = Embedded(EmbeddedConfig(python=str(tmp_path / "none")))
     with pytest.raises(StartFailed, match=r"runner\.embedded\.python"):
         missing.describe(request(CPU, "dino"))
+
+
+def test_the_engine_needs_what_the_configured_interpreter_has(tmp_path: Path) -> None:
+    able = Embedded(EmbeddedConfig(python=sys.executable)).can("dataset", "check")
+    assert able == Verdict(True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path], check=True)
+    python = f"{tmp_path}/bin/python"
+    verdict = Embedded(EmbeddedConfig(python=python)).can("dataset", "check")
+    assert not verdict.can and f"which {python} lacks" in verdict.reason
+    assert verdict.remedy == f"{python} -m pip install 'taod[data]'"
 
 
 def test_no_setting_of_the_daemon_reaches_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:

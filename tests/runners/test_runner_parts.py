@@ -234,7 +234,8 @@ def test_doctor_says_nothing_is_wrong_where_no_container_was_asked_for(
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     (check,) = doctor.examine(RunnerConfig())
     assert check.ok
-    assert f"none of {tmp_path}/none.sock is there" in check.found
+    assert check.found == "there is no container engine"
+    assert check.details == (f"none of {tmp_path}/none.sock is there",)
     (check,) = doctor.examine(RunnerConfig(docker=DockerConfig(pull="missing")))
     assert not check.ok
     assert "start Docker or podman" in check.remedy

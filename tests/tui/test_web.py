@@ -16,6 +16,7 @@ import aiohttp
 import aiohttp.web
 import pytest
 
+from taod import installed
 from taod.client import ClientError
 from tests.patience import PATIENCE_S
 from tui.web import guarded_app, serve
@@ -70,7 +71,7 @@ async def test_another_host_or_origin_is_rejected_even_with_the_token(site: Any,
 
 def test_without_the_library_the_error_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "aiohttp", None)
-    with pytest.raises(ClientError, match=r"pip install 'taod\[web\]'"):
+    with pytest.raises(ClientError, match=re.escape(installed.add("web"))):
         serve([], 0)
 
 

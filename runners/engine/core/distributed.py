@@ -20,6 +20,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from runners.engine.errors import EngineError
+from taod import program
 
 log = logging.getLogger("engine")
 
@@ -63,7 +64,7 @@ class Processes:
             return group
         if group.first:
             os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
-            command = [sys.executable, "-m", "runners.engine", *sys.argv[1:]]
+            command = program.module("runners.engine", *sys.argv[1:])
             for number in range(1, group.size):
                 environment = {**os.environ, "RANK": str(number), "LOCAL_RANK": str(number)}
                 self._others.append(subprocess.Popen(command, env=environment))

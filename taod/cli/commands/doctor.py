@@ -13,17 +13,23 @@ from pathlib import Path
 import psutil
 import rich_click as click
 
+from runners.embedded import Embedded
+from runners.protocol import Runner, Verdict
+from taod import __version__, installed, program
 from taod.cli.commands.doctor_root import examine_root, is_served
 from taod.cli.support.check_result import CheckResult
 from taod.cli.support.options import config_option, configured, root_option
-from taod.cli.support.output import console, json_option, print_json
+from taod.cli.support.output import console, json_option, number, print_json
 from taod.client.errors import NoDaemon
 from taod.client.find import find
-from taod.config import Config
+from taod.config import Config, EmbeddedConfig
 from taod.paths import Root
 from taod.types.reason_text import text
 
-ENGINE = ("torch", "transformers", "onnx", "onnxruntime", "numpy", "PIL", "sklearn")
+EXAMPLE = ("classification_pyt", "train")
+"""The network and action that runners are asked for."""
+ORDER = ("python", "sqlite", "root", "database", "port", "devices", "runners", "tools", "disk", "access")
+"""Checks by how much their remedies help: what prevents the daemon, then what prevents jobs."""
 LOW_DISK = 20 * 1024**3
 
 
@@ -31,41 +37,64 @@ LOW_DISK = 20 * 1024**3
 @root_option
 @config_option
 @click.option("--fix", is_flag=True, help="Repair what can be repaired without losing data.")
+@click.option("-v", "--verbose", is_flag=True, help="Show details and hints of passed checks, too.")
 @json_option
-def doctor(root: Path | None, config_file: Path | None, fix: bool, as_json: bool) -> None:
-    """Check the machine, the configuration and the root. Exit 1 if a check fails."""
+def doctor(root: Path | None, config_file: Path | None, fix: bool, verbose: bool, as_json: bool) -> None:
+    """Check the machine, the configuration and the root. Exit 1 if a check fails.
+
+    What failed comes first, in the order in which the remedies help most.
+    """
     results = list(examine(configured(config_file, root)))
     if fix:
         results = [result.repaired() for result in results]
+    results = sorted(results, key=_rank)
     if as_json:
         print_json([result.shown() for result in results])
     else:
-        _print(results)
+        _print(results, verbose=verbose)
     raise SystemExit(0 if all(result.ok for result in results) else 1)
 
 
-def _print(results: list[CheckResult]) -> None:
+def _rank(result: CheckResult) -> int:
+    """Failed checks first; among them what prevents everything, then what prevents jobs, then the rest."""
+    if result.ok:
+        return len(ORDER) + 1
+    return ORDER.index(result.name) if result.name in ORDER else len(ORDER)
+
+
+def _print(results: list[CheckResult], *, verbose: bool = False) -> None:
+    """A line for what was found and, if it failed, one for its remedy. Nothing is said twice."""
     from rich.text import Text
 
     out = console()
+    said = list[str]()
+
+    def below(line: str) -> None:
+        out.print(f"  {'':<10} {line}", style="dim", highlight=False, soft_wrap=True)
+        said.append(line)
+
     for result in results:
+        known = bool(result.remedy) and any(result.remedy in line for line in said)
+        if result.ok and known:
+            continue
         mark = Text("✓", "green") if result.ok else Text("✗", "yellow")
         out.print(mark, f"{result.name:<10} {result.found}", highlight=False, soft_wrap=True)
         if result.fixed:
-            out.print(f"  {'':<10} → repaired: {result.fixed}", style="dim", highlight=False, soft_wrap=True)
-        elif result.remedy:
-            more = " (or --fix)" if result.fix is not None else ""
-            out.print(f"  {'':<10} → {result.remedy}{more}", style="dim", highlight=False, soft_wrap=True)
+            below(f"→ repaired: {result.fixed}")
+        elif result.remedy and not known and (verbose or not result.ok):
+            below(f"→ {result.remedy}{' (or --fix)' if result.fix is not None else ''}")
+        for line in result.details if verbose else ():
+            below(line)
+    failed = sum(not result.ok for result in results)
+    if not verbose:
+        found = number(failed, "problem") if failed else "No problem found"
+        out.print(f"{found}; --verbose shows details.", style="dim", highlight=False)
 
 
 def examine(config: Config) -> Iterator[CheckResult]:
     """All checks, in the order of the output. Each is cheap."""
-    version = sys.version_info
-    yield CheckResult(
-        version >= (3, 11), "python", f"{version.major}.{version.minor}.{version.micro} at {sys.executable}"
-    )
+    yield _python()
     yield _sqlite()
-    yield _engine()
     yield from _runners(config)
     yield from _devices(config)
     yield _memory_limit(config)
@@ -75,7 +104,8 @@ def examine(config: Config) -> Iterator[CheckResult]:
     yield from _notifications(config)
     yield from _trackers(config)
     yield _daemon(config.root)
-    yield _port(config)
+    if not is_served(Root(config.root)):  # the daemon has its port
+        yield _port(config)
 
 
 def _sqlite() -> CheckResult:
@@ -83,25 +113,45 @@ def _sqlite() -> CheckResult:
     return CheckResult(ok, "sqlite", sqlite3.sqlite_version, "" if ok else "STRICT tables need SQLite 3.37 or newer")
 
 
-def _engine() -> CheckResult:
-    missing = [name for name in ENGINE if find_spec(name) is None]
-    if missing:
-        return CheckResult(False, "engine", f"without {', '.join(missing)}", "pip install 'taod[engine]'")
-    return CheckResult(True, "engine", "the embedded engine's libraries are installed")
+def _python() -> CheckResult:
+    version = ".".join(map(str, sys.version_info[:3]))
+    where = f"in the executable {program.typed()}" if program.FROZEN else f"at {sys.executable}"
+    details = (f"taod {__version__}, installed by {installed.way()}",)
+    return CheckResult(sys.version_info >= (3, 11), "python", f"{version} {where}", details=details)
 
 
 def _runners(config: Config) -> Iterator[CheckResult]:
+    """Which runner trains, or what helps most to get one; then what each runner needs."""
     from runners.docker import doctor as docker
     from runners.registry import RunnerRegistry
     from taod.catalogue.releases import BASE, KNOWN
 
     registry = RunnerRegistry.from_config(config.runner, tools=config.tools_folder, cache=config.cache_folder)
-    release = registry.release("classification_pyt", "train", KNOWN[::-1]) or BASE
-    choice = registry.choose("classification_pyt", "train", release=release)
-    chosen = choice.runner.name if choice.runner else choice.reason
-    yield CheckResult(choice.runner is not None, "runners", f"classification_pyt train: {chosen}", choice.remedy)
-    yield from (CheckResult(*check) for check in docker.examine(config.runner))
+    release = registry.release(*EXAMPLE, KNOWN[::-1]) or BASE
+    choice = registry.choose(*EXAMPLE, release=release)
+    if choice.runner is None:
+        first = choice.rejected[0][1] if choice.rejected else Verdict(False, remedy="name a runner in runner.order")
+        details = [f"{name}: {each.reason.rstrip('.')} → {each.remedy}" for name, each in choice.rejected[1:]]
+        found = f"no runner can {EXAMPLE[1]} {EXAMPLE[0]}: {first.reason[:1].lower()}{first.reason[1:]}".rstrip(": .")
+        yield CheckResult(False, "runners", found, first.remedy, details=tuple(details))
+    else:
+        yield CheckResult(True, "runners", f"{' '.join(EXAMPLE)}: {choice.runner.name}")
+        yield _engine(registry.get("embedded"), config.runner.embedded)
+    yield from (CheckResult(*check[:4], details=check.details) for check in docker.examine(config.runner))
     yield from _tools(config)
+
+
+def _engine(engine: Runner, config: EmbeddedConfig) -> CheckResult:
+    """The embedded engine where some runner can train: a failure only if the engine is there, but not whole."""
+    assert isinstance(engine, Embedded)
+    verdict, missing = engine.can(*EXAMPLE), engine.missing()
+    if not verdict.can:
+        return CheckResult(True, "engine", verdict.reason.rstrip("."), verdict.remedy)
+    if not missing:
+        return CheckResult(True, "engine", "the embedded engine's libraries are installed")
+    python = config.python
+    remedy = f"{python} -m pip install 'taod[engine]'" if python else installed.add("engine")
+    return CheckResult(False, "engine", f"without {', '.join(missing)}", remedy)
 
 
 def _tools(config: Config) -> Iterator[CheckResult]:
@@ -123,7 +173,7 @@ def _tools(config: Config) -> Iterator[CheckResult]:
         else:
             usable = sum(any(action.ok for action in entry.actions) for entry in each.entry_points)
             counts = f"{usable} of {len(each.entry_points)} networks"
-            yield CheckResult(True, "tools", f"{each.name}: {each.label}, {counts}, at {each.path}")
+            yield CheckResult(True, "tools", f"{each.name}: {each.label}, {counts}", details=(f"at {each.path}",))
 
 
 def _devices(config: Config) -> Iterator[CheckResult]:
@@ -143,8 +193,9 @@ def _devices(config: Config) -> Iterator[CheckResult]:
             True, "nvml", "not queried (devices.gpus = false)" if not config.devices.gpus else "no NVIDIA driver found"
         )
         return
-    gpus = [f"{gpu.name} ({gpu.uuid})" for gpu in nvml.gpus()]
-    yield CheckResult(True, "nvml", f"driver {nvml.driver() or 'of unknown version'}: {', '.join(gpus) or 'no GPU'}")
+    gpus = nvml.gpus()
+    found = f"driver {nvml.driver() or 'of unknown version'}: {', '.join(gpu.name for gpu in gpus) or 'no GPU'}"
+    yield CheckResult(True, "nvml", found, details=tuple(f"{gpu.name}: {gpu.uuid}" for gpu in gpus))
     # If a daemon serves the root, the processes on a GPU may be its runs.
     unserved = [] if is_served(Root(config.root)) else pool.snapshot([], [])
     for device in unserved:
@@ -189,7 +240,7 @@ def _notifications(config: Config) -> Iterator[CheckResult]:
     if not config.notify.target:
         yield CheckResult(True, "notify", "no target is configured", "[[notify.target]] in taod.toml adds one")
     if any(each.apprise for each in config.notify.target) and find_spec("apprise") is None:
-        yield CheckResult(False, "notify", "without apprise", "pip install 'taod[notify]'")
+        yield CheckResult(False, "notify", "without apprise", installed.add("notify"))
     found = deliveries(Root(config.root).database)
     for target in config.notify.target:
         what = f"{target.name}: {targets.shown(target)}"
@@ -222,7 +273,7 @@ def _daemon(root: Path) -> CheckResult:
     try:
         info = find(root, None, None)
     except NoDaemon:
-        return CheckResult(True, "daemon", "none is running on this root", "`taod serve` starts one")
+        return CheckResult(True, "daemon", "none is running on this root; `taod serve` starts one")
     return CheckResult(True, "daemon", f"{info.url}, pid {info.pid}, version {info.version}")
 
 
@@ -231,8 +282,6 @@ def _port(config: Config) -> CheckResult:
     host, port = config.server.host, config.server.port
     if port == 0:
         return CheckResult(True, "port", "the daemon chooses a free port at its start")
-    if is_served(Root(config.root)):
-        return CheckResult(True, "port", f"{host}:{port}; this root's daemon is running")
     from taod.daemon import bind
     from taod.errors import ConfigError
 

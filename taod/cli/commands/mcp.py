@@ -6,6 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from taod import installed
 from taod.cli.support.options import connected, daemon_options
 
 
@@ -20,5 +21,5 @@ def mcp(root: Path | None, url: str | None, token: str | None, write: bool) -> N
     try:
         from taod.cli.support import agent_server
     except ImportError as error:
-        raise click.ClickException(f"{error}; install the extra `mcp`") from None
+        raise click.ClickException(f"{error}: {installed.add('mcp')}") from None
     connected(root, url, token, lambda client: agent_server.serve(client, write=write))

@@ -16,6 +16,7 @@ from typing import Any
 import rich_click as click
 from rich.table import Table
 
+from taod import program
 from taod.catalogue.schema.merge import merge
 from taod.cli.support import background, sample_dataset
 from taod.cli.support.output import console as make_console
@@ -63,7 +64,7 @@ def quickstart(keep: bool, epochs: int) -> None:
     console.print(f"Done in {time.monotonic() - started:.0f} s.")
     if keep:
         console.print("\nThe daemon keeps running. To see it, and to stop it:", highlight=False)
-        taod = background.program()
+        taod = program.typed()
         console.print(f"  {taod} tui --root {root}\n  {taod} stop --root {root}", style="bold", highlight=False)
     else:
         _stop_daemon(daemon)

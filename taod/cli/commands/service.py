@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import rich_click as click
 
-from taod import atomic_file
+from taod import atomic_file, program
 from taod.cli.support.options import config_option, configured, root_option
 
 UNIT = "taod.service"
@@ -59,7 +58,7 @@ def install(root: Path | None, config_file: Path | None, drain: bool, only_print
     `loginctl enable-linger`.
     """
     config = configured(config_file, root)
-    words = [sys.executable, "-m", "taod", "serve", "--root", str(config.root.absolute())]
+    words = program.durable("serve", "--root", str(config.root.absolute()))
     if config_file is not None:
         words += ["--config", str(config_file.absolute())]
     text = TEMPLATE.format(

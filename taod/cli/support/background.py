@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import sys
 import tempfile
-from pathlib import Path
 
+from taod import program
 from taod.errors import TaodError
 
 
@@ -22,7 +20,7 @@ def start(*options: str) -> tuple[subprocess.Popen[str], str]:
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         daemon = subprocess.Popen(
-            [sys.executable, "-m", "taod", "serve", "--in-background", *options],
+            program.module("taod", "serve", "--in-background", *options),
             stdout=subprocess.PIPE,
             stderr=errors,
             stdin=subprocess.DEVNULL,
@@ -38,9 +36,3 @@ def start(*options: str) -> tuple[subprocess.Popen[str], str]:
             errors.seek(0)
             raise NotStarted(errors.read().strip().removeprefix("taod: ") or f"exit code {daemon.returncode}")
     return daemon, line
-
-
-def program() -> str:
-    """The command by which the user can call taod from this folder."""
-    path = Path(sys.argv[0])
-    return "taod" if shutil.which("taod") or path.name != "taod" else str(path)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 
 class CheckResult(NamedTuple):
-    """The result of one check. `remedy` is empty if nothing needs to be done. `fix` repairs the cause, if doctor can,
-    and returns a sentence about it."""
+    """The result of one check. `remedy` is empty if nothing needs to be done; of a passed check it is a hint. `fix`
+    repairs the cause, if doctor can, and returns a sentence about it. `details` are lines for --verbose."""
 
     ok: bool
     name: str
@@ -16,6 +16,7 @@ class CheckResult(NamedTuple):
     remedy: str = ""
     fix: Callable[[], str] | None = None
     fixed: str = ""
+    details: tuple[str, ...] = ()
 
     def shown(self) -> dict[str, Any]:
         """The fields as `--json` prints them."""
@@ -26,6 +27,7 @@ class CheckResult(NamedTuple):
             "remedy": self.remedy,
             "fixable": self.fix is not None,
             "fixed": self.fixed,
+            "details": list(self.details),
         }
 
     def repaired(self) -> CheckResult:

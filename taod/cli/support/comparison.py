@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from taod import installed
 from taod.cli.support.output import Output, as_text
 from taod.client.comparison import Comparison, Row
 from taod.terminal import in_line
@@ -106,7 +107,7 @@ def _plot(metric: str, curves: list[Curve]) -> str:
         from matplotlib.ticker import MaxNLocator
     except ImportError:
         raise click.ClickException(
-            "plots need matplotlib; install the extra `data`, or choose --markdown or --csv"
+            f"plots need matplotlib: {installed.add('data')}; or choose --markdown or --csv"
         ) from None
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.subplots()

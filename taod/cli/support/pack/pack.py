@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import rich_click as click
 
-from taod import documents, masking
+from taod import documents, installed, masking
 from taod.cli.support.pack import onnx_file, triton
 from taod.cli.support.pack.card import Source, card
 from taod.cli.support.pack.description import Description, describe
@@ -26,7 +26,6 @@ from taod.types.state import Status
 
 SUFFIXES = (".onnx", ".engine", ".trt", ".plan", ".etlt")
 """Files that a pack is made for; an ONNX file is preferred."""
-NEEDS = "Reading an ONNX file needs the package onnx: pip install 'taod[engine]'"
 
 
 class Packed(msgspec.Struct, frozen=True):
@@ -118,7 +117,7 @@ def _described(source: Source, weights: Path) -> tuple[Description | None, onnx_
     try:
         graph = onnx_file.read(weights)
     except ImportError:
-        raise click.UsageError(NEEDS) from None
+        raise click.UsageError(f"Reading an ONNX file needs the package onnx: {installed.add('engine')}") from None
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     model = source.model
