@@ -5,12 +5,16 @@ from __future__ import annotations
 from itertools import count
 from pathlib import Path
 
+import msgspec
+
 from store import Store
 from store.records import DatasetRecord, ModelRecord, NewJob, UserRecord
 from taod.clock import iso
 from taod.ids import new_id
 from taod.services.users import FIRST_USER
+from taod.types.common import OwnerKind
 from taod.types.job import DetailedStatus, Graphical, Kpi, Result
+from taod.types.reason import POSTED
 from taod.types.state import State
 
 NETWORK = "classification_pyt"
@@ -72,17 +76,17 @@ def _dataset(store: Store, user: UserRecord, name: str) -> DatasetRecord:
     )
 
 
-def _model(store: Store, user: UserRecord, name: str, **fields: list[str]) -> ModelRecord:
+def _model(store: Store, user: UserRecord, name: str, train_datasets: list[str] | None = None) -> ModelRecord:
     now = iso(store.models._clock.time())
-    return store.models.add(
-        ModelRecord(new_id(), user.id, NETWORK, name, "My TAO Model", "", "1.0.0", now, now, KIND, **fields)
-    )
+    record = ModelRecord(new_id(), user.id, NETWORK, name, "My TAO Model", "", "1.0.0", now, now, KIND)
+    return store.models.add(msgspec.structs.replace(record, train_datasets=train_datasets or []))
 
 
 def _job(owner: DatasetRecord | ModelRecord, action: str, state: State) -> NewJob:
-    kind, network = ("dataset", KIND) if isinstance(owner, DatasetRecord) else ("model", NETWORK)
+    kind: OwnerKind = "dataset" if isinstance(owner, DatasetRecord) else "model"
+    network = KIND if kind == "dataset" else NETWORK
     assert owner.user_id is not None
-    return NewJob(new_id(), owner.user_id, kind, owner.id, network, action, None, state, "posted", spec=_SPEC)
+    return NewJob(new_id(), owner.user_id, kind, owner.id, network, action, None, state, POSTED, spec=_SPEC)
 
 
 def _done(store: Store, owner: DatasetRecord | ModelRecord, action: str, count: int) -> None:

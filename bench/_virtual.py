@@ -13,6 +13,7 @@ from taod.config import SchedulerConfig
 from taod.scheduler.policy.dispatch import Decision, EndUnplaceable, Explain, Lease, Snapshot, decide
 from taod.scheduler.policy.fair_share import NANOSECONDS, Line
 from taod.scheduler.policy.reservations import Holder
+from taod.types.common import OwnerKind
 from taod.types.device import Device, DeviceKind, DeviceLease
 from taod.types.reason import TURN, Reason, ReasonCode
 from taod.types.state import State
@@ -55,7 +56,7 @@ class Machine:
         self.passes = 0
         self.first_explained: dict[str, float] = {}
         """Time at which each job first got a wait reason about devices."""
-        self._lines: dict[tuple[int, str, str], deque[PendingJob]] = {}
+        self._lines: dict[tuple[int, str, OwnerKind], deque[PendingJob]] = {}
         self._unexplained: dict[str, PendingJob] = {}
         self._queued: dict[str, PendingJob] = {}
         self._holders: dict[str, Holder] = {}

@@ -100,8 +100,8 @@ def plain_gp(space: list[Dimension], seen: list[ObservedTrial], draw: random.Ran
     at_random = {d.path: float(draw.randrange(len(d.choices))) if d.choices else draw.random() for d in space}
     if not seen:
         return at_random
-    from scipy.optimize import minimize
-    from scipy.stats import norm
+    from scipy.optimize import minimize  # type: ignore[import-untyped]
+    from scipy.stats import norm  # type: ignore[import-untyped]
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jsonschema
@@ -22,7 +23,7 @@ def run() -> list[tuple[str, str, str]]:
     every = [(name, action) for name, entry in tables.index().items() for action in entry.specs]
     first = [min(_first_schema(name, action) for _ in range(ROUNDS)) for name, action in dict(reversed(every)).items()]
     defaults = {place: merge.default(*place) for place in every}
-    checks = [_best(lambda place=place: check(*place, defaults[place])) for place in every]
+    checks = [_best(partial(check, *place, defaults[place])) for place in every]
     document = merge.default("detectnet_v2", "train", CLASSES)
     validator = jsonschema.Draft202012Validator(json_schema.schema("detectnet_v2", "train", CLASSES))
     text = emit.protobuf_text(classwise.split(document))
@@ -50,7 +51,7 @@ def run() -> list[tuple[str, str, str]]:
 
 def _first_schema(name: str, action: str) -> float:
     """Seconds for a schema without any cached data."""
-    caches = (tables.index, tables.network_file, tables.table, tables._parameters, descriptions.written)
+    caches = (tables.index, tables.network_file, tables.table, tables._parameters, descriptions.descriptions)
     for cached in (*caches, json_schema._schema, merge._default):
         cached.cache_clear()
     started = time.perf_counter()

@@ -76,7 +76,7 @@ def plain_epoch(folder: Path, architecture: models.Architecture, batch: int) -> 
             pixels, labels = pixels.to(device), labels.to(device)
             loss = torch.nn.functional.cross_entropy(model(pixels), labels)
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             total += loss.item() * len(labels)
 

@@ -10,6 +10,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,9 @@ def run() -> Iterator[tuple[str, str, str]]:
         _fill(top)
         for format_ in ("kitti", "coco"):
             peer = f"pycocotools reads it in {_seconds(lambda: _theirs(top))}" if format_ == "coco" else "–"
-            summary = _seconds(lambda format_=format_: summarise(top, "object_detection", format_))
+            summary = _seconds(partial(summarise, top, "object_detection", format_))
             yield f"{format_}: summary of {IMAGES * EACH:,} labels", summary, peer
-            whole = _seconds(lambda format_=format_: ContentCheck(top, "object_detection", format_).run())
+            whole = _seconds(ContentCheck(top, "object_detection", format_).run)
             yield f"{format_}: full check, with the headers of {IMAGES:,} images", whole, "–"
 
     with tempfile.TemporaryDirectory() as name:

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,8 @@ from taod.scheduler.policy.fair_share import Line
 from taod.scheduler.scheduler import CHANGED_AT_ONCE
 from taod.services import Services
 from taod.services.composition import open_services
+from taod.services.datasets.dataset_service import Datasets
+from taod.services.models.model_service import Models
 from taod.services.resources import PageRequest
 from taod.types.common import JobSort, Sort
 from taod.types.dataset import DatasetCreate
@@ -59,7 +62,7 @@ def _resources(folder: Path) -> Iterator[tuple[str, str, str]]:
                 ("whose name has “97”, by name", ResourceFilter(name="97"), Sort.NAME_ASCENDING),
                 ("whose name has “none”, by name", ResourceFilter(name="none"), Sort.NAME_ASCENDING),
             ):
-                took = _times(lambda s=service, w=wanted, o=sort: _encode(s.page(user, w, o, PAGE).items))
+                took = _times(partial(_page_of, service, user, wanted, sort))
                 yield f"20 of {ROWS:,} {name} with {JOBS_EACH} jobs each, {how}", _shown(took), peer
                 peer = GOAL
         body = DatasetCreate(type=_filled.KIND, format=_filled.NETWORK)
@@ -77,7 +80,7 @@ def _jobs(folder: Path) -> Iterator[tuple[str, str, str]]:
             ("with “model 97”", JobFilter(user_id=user, text="model 97")),
             ("with “none”", JobFilter(user_id=user, text="none")),
         ):
-            took = _times(lambda w=wanted: _encode(services.jobs.page(w, JobSort.DATE_DESCENDING, PAGE).items))
+            took = _times(partial(_page_of_jobs, services, wanted))
             yield f"20 of {ROWS:,} jobs {how}", _shown(took), GOAL
         yield "how many are in each state", _shown(_times(lambda: services.jobs.counts(JobFilter(user_id=user)))), GOAL
 
@@ -123,6 +126,14 @@ def _queue(folder: Path) -> Iterator[tuple[str, str, str]]:
             _shown(_times(look)),
             f"{_shown(everything)} to read them all",
         )
+
+
+def _page_of(service: Datasets | Models, user: str, wanted: ResourceFilter, sort: Sort) -> bytes:
+    return _encode(service.page(user, wanted, sort, PAGE).items)
+
+
+def _page_of_jobs(services: Services, wanted: JobFilter) -> bytes:
+    return _encode(services.jobs.page(wanted, JobSort.DATE_DESCENDING, PAGE).items)
 
 
 @contextmanager

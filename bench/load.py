@@ -174,7 +174,7 @@ async def _lost(info: DaemonInfo, observed: Observed) -> int:
         names = {entry["id"]: entry["name"] for entry in await _expect(200, connection, "GET", "/dataset")}
         models = {entry["id"] for entry in await _expect(200, connection, "GET", "/model")}
         jobs = {entry["id"] for entry in await _expect(200, connection, "GET", "/job")}
-    renamed = sum(names.get(dataset_id) != name for dataset_id, name in observed.names.items())
+    renamed: int = sum(names.get(dataset_id) != name for dataset_id, name in observed.names.items())
     return renamed + len(observed.deleted & names.keys()) + len(observed.models - models) + len(observed.jobs - jobs)
 
 
