@@ -20,6 +20,14 @@ _RESERVED_PAGES = 1024
 BUSY_TIMEOUT_MS = 5_000
 """How long a writer waits for a writer in another process (`taod user add` beside a running daemon)."""
 WAL_RETRY_S = 0.005
+ROWS_AT_ONCE = 32
+"""Rows that a short read takes before it counts them."""
+ROW_BYTES = 100
+"""What a row costs besides its texts, of what `short` allows."""
+
+
+class LongRead(Exception):
+    """More was read than `short` allows."""
 
 
 class Database:
@@ -156,14 +164,43 @@ class Database:
         if self._closed:
             reader.close()
 
+    @contextmanager
+    def short(self, most_bytes: int) -> Iterator[None]:
+        """Within the block, this thread reads at most so much, and writes nothing. Raises LongRead as it exceeds it."""
+        self._snapshots.left = most_bytes
+        try:
+            yield
+        finally:
+            self._snapshots.left = None
+
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of the result."""
-        return self._run(sql, parameters).fetchall()
+        cursor = self._run(sql, parameters)
+        if getattr(self._snapshots, "left", None) is None:
+            return cursor.fetchall()
+        found: list[tuple[Any, ...]] = []
+        while some := cursor.fetchmany(ROWS_AT_ONCE):
+            self._count(some)
+            found += some
+        return found
 
     def row(self, sql: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:
         """The first row of the result, or None."""
         row: tuple[Any, ...] | None = self._run(sql, parameters).fetchone()
+        if row is not None and getattr(self._snapshots, "left", None) is not None:
+            self._count([row])
         return row
+
+    def _count(self, rows: list[tuple[Any, ...]]) -> None:
+        """Count rows, and their texts, as read. Raises LongRead."""
+        left = self._snapshots.left - ROW_BYTES * len(rows)
+        for row in rows:
+            for value in row:
+                if value.__class__ is str or value.__class__ is bytes:
+                    left -= len(value)
+        self._snapshots.left = left
+        if left < 0:
+            raise LongRead
 
     def number(self, sql: str, parameters: Sequence[object] = ()) -> int:
         """The first column of the first row as an integer; 0 without a row."""
@@ -206,6 +243,7 @@ class Database:
         Never await inside: writes of other tasks would become part of it.
         """
         assert getattr(self._snapshots, "reader", None) is None, "a snapshot is only read"
+        assert getattr(self._snapshots, "left", None) is None, "a short read writes nothing"
         if self._depth == 0:
             self.verify()
         begin, end, undo = _OUTER if self._depth == 0 else _nested(self._depth)

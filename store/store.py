@@ -79,6 +79,10 @@ class Store:
         """A block in which this thread, beside the one that writes, reads the store as it is at the beginning."""
         return self._database.snapshot()
 
+    def short(self, most_bytes: int) -> AbstractContextManager[None]:
+        """A block in which this thread reads at most so much of the store. Raises LongRead as it exceeds it."""
+        return self._database.short(most_bytes)
+
     @property
     def in_memory(self) -> bool:
         """Whether only one thread can use it, also to read."""

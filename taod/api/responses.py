@@ -33,7 +33,23 @@ async def read(
 ) -> Response[Any]:
     """What `work` returns as JSON, read and encoded beside the event loop; of a page its items, and in a header the
     length of the whole list."""
+    return _json(*await services.snapshots.run(user_id, _encoded(work, *arguments, **named)))
 
+
+async def read_stored(
+    services: Services, user_id: str, work: Callable[P, T], *arguments: P.args, **named: P.kwargs
+) -> Response[Any]:
+    """As `read`, for what only reads the store: on the event loop as long as that is little."""
+    return _json(*await services.snapshots.read(user_id, _encoded(work, *arguments, **named)))
+
+
+def _json(content: bytes, headers: Mapping[str, str]) -> Response[Any]:
+    return Response(content, media_type=MediaType.JSON, headers=headers)
+
+
+def _encoded(
+    work: Callable[P, T], *arguments: P.args, **named: P.kwargs
+) -> Callable[[], tuple[bytes, Mapping[str, str]]]:
     def encoded() -> tuple[bytes, Mapping[str, str]]:
         found = work(*arguments, **named)
         if isinstance(found, Page):
@@ -43,8 +59,7 @@ async def read(
             return b"[" + b",".join(pieces) + b"]", {TOTAL: str(found.total)}
         return msgspec.json.encode(found), {}
 
-    content, headers = await services.snapshots.run(user_id, encoded)
-    return Response(content, media_type=MediaType.JSON, headers=headers)
+    return encoded
 
 
 def warned(warnings: Sequence[Warning]) -> dict[str, str]:

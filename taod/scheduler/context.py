@@ -19,7 +19,6 @@ from taod.config import SchedulerConfig, SupervisionConfig
 from taod.notify.outbox import Outbox
 from taod.paths import Root
 from taod.scheduler.devices.inventory import DevicePool
-from taod.scheduler.resolved_job import ResolvedJob
 from taod.telemetry.bus import EventBus
 from taod.telemetry.log_mask import LogMask
 from taod.telemetry.publisher import Publisher
@@ -40,12 +39,9 @@ class Planner(Protocol):
         """Why the job's data is not ready; None if it is. Equal for all jobs of one owner."""
         ...
 
-    async def resolve(self, job: JobRecord) -> ResolvedJob:
-        """The job with its runner and its merged specification. Raises BadRequest."""
-        ...
-
-    async def prepare(self, resolved: ResolvedJob) -> Command:
-        """Create the job's folder and specification file, and return its command. Raises BadRequest with a remedy."""
+    async def prepare(self, job: JobRecord) -> tuple[Runner, Command]:
+        """Create the job's folder and specification file, and return its runner and command. Raises BadRequest with a
+        remedy."""
         ...
 
     def secrets(self, job: JobRecord) -> list[str]:

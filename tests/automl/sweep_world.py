@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from runners.local import LocalRunner
-from runners.protocol import Command, Launch, RunRequest, Verdict
+from runners.protocol import Command, Launch, Runner, RunRequest, Verdict
 from runners.registry import RunnerRegistry
 from store import Store
 from store.records import JobRecord, ModelRecord, NewJob, SweepRecord, TrialRecord
@@ -95,7 +95,7 @@ class ToolPlanner:
     def unready(self, job: JobRecord) -> Reason | None:
         return None
 
-    async def resolve(self, job: JobRecord) -> ResolvedJob:
+    def _resolved(self, job: JobRecord) -> ResolvedJob:
         choice = self._runners.choose(job.network, job.action, wanted=job.asked_runner, place=job.site)
         found = self._store.jobs.specified(job.id)
         assert found is not None
@@ -104,8 +104,9 @@ class ToolPlanner:
     def secrets(self, job: JobRecord) -> list[str]:
         return []
 
-    async def prepare(self, resolved: ResolvedJob) -> Command:
-        job = resolved.job
+    async def prepare(self, record: JobRecord) -> tuple[Runner, Command]:
+        resolved = self._resolved(record)
+        runner, job = resolved.runner, resolved.job
         trial = self._store.sweeps.trial_of(job.id)
         assert trial is not None and job.spec is not None
         spec = fidelity.for_rung(NETWORK, job.spec, epochs=trial.epochs, done_epochs=trial.trained)
@@ -118,7 +119,7 @@ class ToolPlanner:
                 order[name] = order[name](trial.number)
         self._root.job(job.id).results.mkdir(parents=True, exist_ok=True)
         argv = [sys.executable, "-IS", "-c", TOOL, msgspec.json.encode(order).decode()]
-        return Command(job.network, job.action, argv, image="")
+        return runner, Command(job.network, job.action, argv, image="")
 
 
 class World:

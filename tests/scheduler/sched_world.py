@@ -12,7 +12,7 @@ import msgspec
 
 from runners import processes
 from runners.local import LocalRunner
-from runners.protocol import Command, Launch, RunRequest, Verdict
+from runners.protocol import Command, Launch, Runner, RunRequest, Verdict
 from runners.registry import RunnerRegistry
 from store import Store
 from store.records import JobRecord, ModelRecord, NewJob
@@ -72,7 +72,7 @@ class ScriptPlanner:
     def unready(self, job: JobRecord) -> Reason | None:
         return self.missing.get(job.id)
 
-    async def resolve(self, job: JobRecord) -> ResolvedJob:
+    def _resolved(self, job: JobRecord) -> ResolvedJob:
         choice = self._runners.choose(job.network, job.action, wanted=job.asked_runner, place=job.site)
         found = self._store.jobs.specified(job.id)
         assert found is not None
@@ -81,8 +81,9 @@ class ScriptPlanner:
     def secrets(self, job: JobRecord) -> list[str]:
         return [SECRET]
 
-    async def prepare(self, resolved: ResolvedJob) -> Command:
-        job = resolved.job
+    async def prepare(self, record: JobRecord) -> tuple[Runner, Command]:
+        resolved = self._resolved(record)
+        runner, job = resolved.runner, resolved.job
         script = (job.spec or {}).get("script")
         if script is None:
             raise BadRequest("its dataset is gone; upload it again")
@@ -90,7 +91,7 @@ class ScriptPlanner:
             raise RuntimeError("a mistake of taod's")
         self.root.job(job.id).results.mkdir(parents=True, exist_ok=True)
         argv = ["/bin/sh", "-c", PRELUDE + str(script), "tool", "-k", SECRET]
-        return Command(job.network, job.action, argv, image="", secrets=[SECRET])
+        return runner, Command(job.network, job.action, argv, image="", secrets=[SECRET])
 
 
 class World:

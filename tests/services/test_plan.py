@@ -55,7 +55,7 @@ class House:
         self.user = self.store.users.add("local").id
 
     async def prepare(self, job: JobRecord) -> Command:
-        return await self.commands.prepare(await self.commands.resolve(job))
+        return (await self.commands.prepare(job))[1]
 
     def dataset(self, name: str, state: str = "ready") -> str:
         record = DatasetRecord(

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from store import Store
+from store.database import ROW_BYTES
 from taod.errors import StoreLost
-from taod.services.snapshots import THREADS, Snapshots
+from taod.services.snapshots import SHORT_BYTES, THREADS, Snapshots
 from tests.patience import PATIENCE_S
 
 
@@ -107,3 +108,41 @@ async def test_a_database_that_was_moved_away_is_reported_until_it_is_back(store
     away.rename(path)
     assert await made.run("ada", store.users.all) == []
     made.close()
+
+
+async def test_little_is_read_on_the_event_loop_and_much_in_a_thread(store: Store, snapshots: Snapshots) -> None:
+    threads: list[int] = []
+
+    def work() -> int:
+        threads.append(threading.get_ident())
+        return len(store.users.all())
+
+    store.users.add("ada")
+    assert await snapshots.read("ada", work) == 1
+    assert threads == [threading.get_ident()]
+    with store.transaction():
+        for number in range(SHORT_BYTES // ROW_BYTES):
+            store.users.add(f"user {number}")
+    assert await snapshots.read("ada", work) == 1 + SHORT_BYTES // ROW_BYTES
+    here, first, second = threads
+    assert here == first == threading.get_ident() != second
+
+
+async def test_a_long_text_is_not_read_on_the_event_loop(store: Store, snapshots: Snapshots) -> None:
+    on_loop: list[bool] = []
+    long = f"SELECT '{'x' * SHORT_BYTES}'"
+
+    def work() -> str | None:
+        on_loop.append(threading.current_thread() is threading.main_thread())
+        row = store._database.row(long)
+        return None if row is None else str(row[0])
+
+    assert len(await snapshots.read("ada", work) or "") == SHORT_BYTES
+    assert on_loop == [True, False]
+    assert store._database.row(long) is not None, "outside the block nothing is counted"
+
+
+async def test_a_short_read_cannot_write(store: Store, snapshots: Snapshots) -> None:
+    with pytest.raises(AssertionError, match="writes nothing"):
+        await snapshots.read("ada", store.users.add, "eve")
+    store.users.add("eve")

@@ -10,7 +10,7 @@ from taod.api import query
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.openapi.openapi_responses import BAD_REQUEST, CONFLICT, UNSATISFIABLE, WARNING_HEADER
 from taod.api.request_parsing import read_body
-from taod.api.responses import read, warned
+from taod.api.responses import read, read_stored, warned
 from taod.datasets.upload import content_range, digests
 from taod.datasets.upload.ingest import UploadOptions
 from taod.services import Services
@@ -51,7 +51,7 @@ class DatasetController(Controller):
         """The user's datasets, each with its jobs; the whole list's length is in `X-Total-Count`."""
         wanted = ResourceFilter(name=query.text(request, "name"), type=query.choice(request, "type", DatasetType))
         sort = query.choice(request, "sort", Sort) or Sort.DATE_DESCENDING
-        return await read(services, user.id, services.datasets.page, user.id, wanted, sort, query.page(request))
+        return await read_stored(services, user.id, services.datasets.page, user.id, wanted, sort, query.page(request))
 
     @post(summary="Create new Dataset", opt={"body": DatasetCreate})
     async def create_dataset(self, request: Call, services: TheServices, user: TheUser) -> Dataset:
@@ -62,7 +62,7 @@ class DatasetController(Controller):
     async def get_dataset(self, services: TheServices, user: TheUser, dataset_id: PathText) -> Response[Dataset]:
         """One dataset with its jobs; a header warns if its linked folder has changed."""
         warnings = await services.datasets.warnings(user.id, dataset_id)
-        answer = await read(services, user.id, services.datasets.get, user.id, dataset_id)
+        answer = await read_stored(services, user.id, services.datasets.get, user.id, dataset_id)
         answer.headers.update(warned(warnings))
         return answer
 
@@ -73,7 +73,7 @@ class DatasetController(Controller):
         """Replace the writable fields, absent ones by defaults; type and format cannot be changed."""
         services.dataset_records.get(user.id, dataset_id)
         services.datasets.update(user.id, dataset_id, await read_body(request, DatasetPut, answer=Dataset))
-        return await read(services, user.id, services.datasets.get, user.id, dataset_id)
+        return await read_stored(services, user.id, services.datasets.get, user.id, dataset_id)
 
     @patch("/{dataset_id:str}", summary="Partial update Dataset", opt={"body": DatasetPatch})
     async def patch_dataset(
@@ -82,12 +82,12 @@ class DatasetController(Controller):
         """Set the given fields; type and format cannot be changed."""
         services.dataset_records.get(user.id, dataset_id)
         services.datasets.update(user.id, dataset_id, await read_body(request, DatasetPatch, answer=Dataset))
-        return await read(services, user.id, services.datasets.get, user.id, dataset_id)
+        return await read_stored(services, user.id, services.datasets.get, user.id, dataset_id)
 
     @delete("/{dataset_id:str}", summary="Delete Dataset", status_code=200, responses=BAD_REQUEST | CONFLICT)
     async def delete_dataset(self, services: TheServices, user: TheUser, dataset_id: PathText) -> Response[Dataset]:
         """Cancel the dataset's jobs and delete it with its files; rejected while a model uses it."""
-        dataset = await read(services, user.id, services.datasets.get, user.id, dataset_id)
+        dataset = await read_stored(services, user.id, services.datasets.get, user.id, dataset_id)
         await services.datasets.delete(user.id, dataset_id)
         return dataset
 

@@ -9,7 +9,7 @@ from taod.api import query
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.openapi.openapi_responses import BAD_REQUEST, CONFLICT
 from taod.api.request_parsing import read_body
-from taod.api.responses import read
+from taod.api.responses import read, read_stored
 from taod.types.common import Sort
 from taod.types.model import Model, ModelCreate, ModelPatch, Ptm, PtmCreate
 from taod.types.network import NetworkArch
@@ -31,7 +31,7 @@ class ModelController(Controller):
             read_only=query.flag(request, "read_only"),
         )
         sort = query.choice(request, "sort", Sort) or Sort.DATE_DESCENDING
-        return await read(services, user.id, services.models.page, user.id, wanted, sort, query.page(request))
+        return await read_stored(services, user.id, services.models.page, user.id, wanted, sort, query.page(request))
 
     @post(summary="Create new Model", opt={"body": ModelCreate, "needs": ("network_arch",)})
     async def create_model(self, request: Call, services: TheServices, user: TheUser) -> Model:
@@ -41,7 +41,7 @@ class ModelController(Controller):
     @get("/{model_id:str}", summary="Retrieve Model")
     async def get_model(self, services: TheServices, user: TheUser, model_id: PathText) -> Response[Model]:
         """One model with its jobs; another user's public model comes without its key and ids of private objects."""
-        return await read(services, user.id, services.models.get, user.id, model_id)
+        return await read_stored(services, user.id, services.models.get, user.id, model_id)
 
     @put("/{model_id:str}", summary="Update Model", opt={"body": ModelCreate})
     async def put_model(
@@ -50,7 +50,7 @@ class ModelController(Controller):
         """Replace the writable fields, absent ones by their defaults; network_arch cannot be changed."""
         services.models.record(user.id, model_id)
         services.models.update(user.id, model_id, await read_body(request, ModelCreate, answer=Model))
-        return await read(services, user.id, services.models.get, user.id, model_id)
+        return await read_stored(services, user.id, services.models.get, user.id, model_id)
 
     @patch("/{model_id:str}", summary="Partial update Model", opt={"body": ModelPatch})
     async def patch_model(
@@ -59,12 +59,12 @@ class ModelController(Controller):
         """Set the given fields; a read-only model accepts only `read_only=false`."""
         services.models.record(user.id, model_id)
         services.models.update(user.id, model_id, await read_body(request, ModelPatch, answer=Model))
-        return await read(services, user.id, services.models.get, user.id, model_id)
+        return await read_stored(services, user.id, services.models.get, user.id, model_id)
 
     @delete("/{model_id:str}", summary="Delete Model", status_code=200, responses=BAD_REQUEST | CONFLICT)
     async def delete_model(self, services: TheServices, user: TheUser, model_id: PathText) -> Response[Model]:
         """Cancel the model's jobs and delete it with their files; rejected while it is public or read-only."""
-        model = await read(services, user.id, services.models.get, user.id, model_id)
+        model = await read_stored(services, user.id, services.models.get, user.id, model_id)
         await services.models.delete(user.id, model_id)
         return model
 

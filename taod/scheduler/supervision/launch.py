@@ -229,10 +229,8 @@ def identity_of(run: RunRecord) -> RunIdentity | None:
 
 
 async def _prepare(context: SchedulerContext, job: JobRecord) -> tuple[Runner, RunRequest, Launch]:
-    resolved = await context.planner.resolve(job)
-    runner = resolved.runner
     await set_incomplete_aside(context, job)
-    command = await context.planner.prepare(resolved)
+    runner, command = await context.planner.prepare(job)
     folder = context.root.job(job.id)
     folder.path.mkdir(parents=True, exist_ok=True)
     attempt = job.attempt + 1

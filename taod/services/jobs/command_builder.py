@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from runners.protocol import Command, OffHostRunner
+from runners.protocol import Command, OffHostRunner, Runner
 from store import Store
 from store.records import WITH_DATA, DatasetRecord, JobRecord, ModelRecord, NewJob, PendingJob, SpecifiedJob
 from taod import atomic_file, masking
@@ -66,16 +66,6 @@ class CommandBuilder:
         self._snapshots = snapshots
         self._best = checkpoint == "best"
 
-    async def resolve(self, job: JobRecord) -> ResolvedJob:
-        """The job with its runner and its merged specification. Raises BadRequest if it or its model was deleted."""
-        return await self._snapshots.run(_STARTS, self._resolved, job.id)
-
-    def _resolved(self, job_id: str) -> ResolvedJob:
-        job = self._store.jobs.specified(job_id)
-        if job is None:
-            raise BadRequest(f"job {job_id} was deleted")
-        return self._resolver.resolve(job)
-
     def unready(self, job: JobRecord | NewJob | PendingJob) -> Reason | None:
         """The first dataset of the job that is not ready, as a reason; None if all are."""
         # A model may have a thousand datasets, and each scheduling pass asks.
@@ -100,19 +90,23 @@ class CommandBuilder:
         active = self._store.jobs.of_owners("dataset", dataset_ids, ACTIVE)
         return {job.owner_id: job for job in reversed(active) if conversions.is_conversion(job.action)}
 
-    async def prepare(self, resolved: ResolvedJob) -> Command:
-        """Create the job's folder with its specification and results folder. Returns the tool's command.
+    async def prepare(self, job: JobRecord) -> tuple[Runner, Command]:
+        """Create the job's folder with its specification and results folder. Returns its runner and the tool's command.
 
-        Raises BadRequest for missing weights of the parent, missing data, or a value that the entry point of the tool
-        would pass to a shell unquoted.
+        Raises BadRequest if the job or its model was deleted, without a runner, for missing weights of the parent,
+        missing data, or a value that the entry point of the tool would pass to a shell unquoted.
         """
-        command = await self._snapshots.run(_STARTS, self._prepared, resolved)
+        resolved, command = await self._snapshots.run(_STARTS, self._prepared, job.id)
         self._lineage.begin(resolved.job.id, resolved.job.warnings, resolved.datasets)
-        return command
+        return resolved.runner, command
 
-    def _prepared(self, resolved: ResolvedJob) -> Command:
-        """As `prepare`, without the record of the data that is read."""
-        job = resolved.job
+    def _prepared(self, job_id: str) -> tuple[ResolvedJob, Command]:
+        """The resolved job, and its command, whose files are written."""
+        job = self._store.jobs.specified(job_id)
+        if job is None:
+            raise BadRequest(f"job {job_id} was deleted")
+        resolved = self._resolver.resolve(job)
+        _ = resolved.runner  # raises BadRequest before anything is written
         folder = self._root.job(job.id)
         folder.results.mkdir(parents=True, exist_ok=True)
         self._check_parent(resolved)
@@ -134,7 +128,7 @@ class CommandBuilder:
         for line in [command.argv, *command.then] if resolved.may_use_shell else []:
             if fault := shell_safety.fault(line, str(self._root.path)):
                 raise BadRequest(fault)
-        return command
+        return resolved, command
 
     def gpus(self, resolved: ResolvedJob) -> int:
         """Number of GPUs in the job's command: those that it holds, or on a cluster those of its specification."""
