@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -39,6 +39,7 @@ _PUBLIC = """SELECT jobs.id, jobs.action, jobs.parent_id, jobs.state, jobs.creat
 """The columns of `_public`. The index `jobs_of_owner` has all but the result."""
 _LISTED = "jobs.owner_id = ? AND jobs.owner_kind = ? AND jobs.sweep_id IS NULL"
 """The jobs that an owner lists: its sweeps, but not their trials."""
+_DATASET_ID = "json_extract(json_each.value, '$.dataset_id')"
 _HISTORY = "INSERT INTO history (job_id, at, state, reason_code, reason_args) VALUES (?, ?, ?, ?, ?)"
 _PUBLIC_STATUS = {str(state): state.public for state in State}
 _RESULT = msgspec.json.Decoder(Result)
@@ -127,6 +128,16 @@ class Jobs:
         sql = f"{_SELECT} WHERE {where.sql} ORDER BY {ORDER[sort]} LIMIT ? OFFSET ?"
         rows = self._db.rows(sql, [*where.parameters, limit(size, total - skip), skip])
         return [_COLUMNS.read(row) for row in rows], total
+
+    def results(self, filter: JobFilter) -> Iterator[tuple[JobRecord, Result]]:
+        """Matching jobs that have reported results, with them, newest first; of sweeps the trials only."""
+        where = _job_conditions(filter)
+        where.add("kind <> ?", str(JobKind.SWEEP))
+        document = "SELECT document FROM results WHERE results.job_id = jobs.id"
+        sql = f"""SELECT {_COLUMNS.select("jobs")}, ({document}) FROM jobs
+            WHERE {where.sql} AND EXISTS ({document}) ORDER BY {ORDER[JobSort.DATE_DESCENDING]}"""
+        for *columns, result in self._db.rows(sql, where.parameters):
+            yield _COLUMNS.read(columns), _RESULT.decode(result)
 
     def counts(self, filter: JobFilter = JobFilter()) -> dict[State, int]:
         """The number of matching jobs by state, without zeros."""
@@ -401,4 +412,6 @@ def _job_conditions(filter: JobFilter) -> Where:
     where.require_text("search_key", filter.text)
     if filter.trials is not None:
         where.add("sweep_id IS NOT NULL" if filter.trials else "sweep_id IS NULL")
+    if filter.dataset is not None:
+        where.add(f"EXISTS (SELECT 1 FROM json_each(jobs.data) WHERE {_DATASET_ID} = ?)", filter.dataset)
     return where

@@ -453,6 +453,8 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Case-insensitive substring of id, action, network or owner's name."""
     trials: bool | None = None
     """True: only trials of sweeps; False: only other jobs."""
+    dataset: str | None = None
+    """Id of a dataset that the job's last run read."""
 
 
 class ResourceFilter(msgspec.Struct, frozen=True, kw_only=True):

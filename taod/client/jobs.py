@@ -11,6 +11,7 @@ from taod.client.transport import Namespace, Page
 from taod.types.common import OwnerKind
 from taod.types.event import EventType, StatusUpdate
 from taod.types.job import Job, JobDetail, JobPatch, JobRun, JobView
+from taod.types.leaderboard import Leaderboard
 from taod.types.plan import PlannedJob
 from taod.types.state import State, Status
 
@@ -64,6 +65,30 @@ class AsyncJobs(Namespace):
         """State → number of jobs; states without jobs may be absent. `trials`: only trials of sweeps, or only other
         jobs."""
         return await self._transport.call("GET", self._path("counts"), dict[State, int], query={"trials": trials})
+
+    async def leaderboard(
+        self,
+        *,
+        metric: str | None = None,
+        network: str | None = None,
+        dataset: str | None = None,
+        action: str | None = None,
+        trials: bool | None = None,
+        skip: int | None = None,
+        size: int | None = None,
+    ) -> Leaderboard:
+        """Jobs by their best value of `metric`; without it, of the main metric of the newest job that reports its own.
+        Other arguments are filters; `dataset`: id of a dataset that the jobs read."""
+        query = {
+            "metric": metric,
+            "network": network,
+            "dataset": dataset,
+            "action": action,
+            "trials": trials,
+            "skip": skip,
+            "size": size,
+        }
+        return await self._transport.call("GET", self._path("leaderboard"), Leaderboard, query=query)
 
     async def get(self, job_id: str) -> JobDetail:
         return await self._transport.call("GET", self._path(job_id), JobDetail)

@@ -150,6 +150,7 @@ class Jobs(_Blocking[AsyncJobs]):
     plan = blocking(AsyncJobs.plan)
     list = blocking(AsyncJobs.list)
     counts = blocking(AsyncJobs.counts)
+    leaderboard = blocking(AsyncJobs.leaderboard)
     get = blocking(AsyncJobs.get)
     list_owned = blocking(AsyncJobs.list_owned)
     get_owned = blocking(AsyncJobs.get_owned)

@@ -91,6 +91,11 @@ def test_two_trainings_are_compared_over_the_command_line(daemon: Any, tmp_path:
     assert "ends in .md, .csv or .html" in daemon.error(
         "job", "compare", first, second, "-o", str(tmp_path / "x"), code=2
     )
+    ranked = daemon.run("job", "leaderboard", "--network", "classification_pyt").output
+    assert "loss, best" in ranked and first[:8] in ranked and "By loss, lower is better" in ranked
+    assert sorted(daemon.run("job", "leaderboard", "--quiet").output.split()) == sorted([first, second])
+    assert "none of these jobs reports it; they report loss" in daemon.error("job", "leaderboard", "--metric", "mAP")
+    assert json.loads(daemon.run("job", "leaderboard", "--network", "dino", "--json").output)["entries"] == []
 
 
 def test_the_catalogue_and_the_names_of_metrics_agree() -> None:

@@ -56,7 +56,7 @@ async def test_an_agent_reads_but_changes_nothing_without_the_flag(daemon: Any, 
     await in_thread(daemon.json, "job", "wait", train)
     async with connect() as client:
         tools = (await client.list_tools()).tools
-        assert all(tool.annotations.read_only_hint for tool in tools) and len(tools) == 12
+        assert all(tool.annotations.read_only_hint for tool in tools) and len(tools) == 13
         for tool in tools:
             for schema in (tool.input_schema, tool.output_schema):
                 jsonschema.Draft202012Validator.check_schema(schema)
@@ -79,6 +79,8 @@ async def test_an_agent_reads_but_changes_nothing_without_the_flag(daemon: Any, 
         assert "train.train_config.runner.max_epochs" in [each["path"] for each in found["items"]]
         compared = await call(client, "compare_jobs", jobs=[train, train])
         assert compared["jobs"] == [f"cats {train[:8]}"] * 2
+        ranked = await call(client, "rank_jobs", network="classification_pyt", dataset="ready images")
+        assert [entry["job_id"] for entry in ranked["entries"]] == [train] and ranked["metric"] == "loss"
 
         assert "taod mcp --write" in await failure(client, "cancel_job", job=train)
         assert "there is no job" in await failure(client, "show_job", job="ffff")
@@ -90,7 +92,7 @@ async def test_an_agent_trains_with_the_flag(daemon: Any, connect: Connect) -> N
     await in_thread(daemon.model, name="dogs")
     async with connect("--write") as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-        assert not tools["run_jobs"].annotations.read_only_hint and len(tools) == 18
+        assert not tools["run_jobs"].annotations.read_only_hint and len(tools) == 19
         epochs = {"train": {"train_config": {"runner": {"max_epochs": 3}}}}
         default = await call(client, "show_specification", kind="model", owner="dogs", action="train")
         assert default["document"]["model"]["backbone"]

@@ -15,7 +15,7 @@ from tests.contract.fuzz import ENDED_LOG, schemathesis, world
 SECONDS = int(os.environ.get("TAOD_FUZZ_S", "30"))
 BUDGET = ("--max-time", str(SECONDS // 2))
 """A budget of its own for each phase without an end; the others send all that the document has."""
-OPERATIONS = 91
+OPERATIONS = 92
 SEED = os.environ.get("TAOD_FUZZ_SEED", "1")
 READS = "^(list_|job_list|dataset_list|model_list|get_schema|health|network|index|devices|metrics|login)"
 

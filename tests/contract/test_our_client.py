@@ -142,7 +142,7 @@ TEXTS = {
     "network_arch": "dino", "arch": "dino", "name": "x", "text": "x", "type": "bpnet", "sort": "date-ascending",
     "parent": ID, "ngc_path": "a/b:c", "reason": "x", "before": ID, "after": ID, "runner": "embedded",
     "tool": "pytorch", "environment": "pytorch-7.3.0", "release": "7.3", "python": "3.12",
-    "target": "mail", "job_": ID,
+    "target": "mail", "job_": ID, "metric": "loss", "dataset": ID,
 }  # fmt: skip
 
 

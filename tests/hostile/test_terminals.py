@@ -125,6 +125,7 @@ COMMANDS = {
     "a port": "serve --port @ATTACK",
     "a root": "stop --root @ATTACK",
     "a dashboard of a root": "tui --root @ATTACK",
+    "job leaderboard": "job leaderboard --metric @ATTACK",
     "job compare": "job compare @JOB @JOB",
     "job compare json": "job compare @JOB @JOB --json",
     "job compare markdown": "job compare @JOB @JOB --markdown",

@@ -38,6 +38,7 @@ from taod.types.job import (
     ProcessInfo,
     Result,
 )
+from taod.types.leaderboard import Leaderboard, LeaderboardEntry
 from taod.types.model import Model, ModelCreate, Ptm, PtmCreate
 from taod.types.network import ActionInfo, NetworkArch, NetworkInfo, ParameterInfo
 from taod.types.notification import (
@@ -258,6 +259,29 @@ SCHEMAS: dict[str, msgspec.Struct] = {
         encryption_key="tlt_encode",
     ),
     "JobView": _view,
+    "Leaderboard": Leaderboard(
+        metric="val_loss",
+        lower_is_better=True,
+        metrics=["val_loss", "val_acc"],
+        total=1,
+        entries=[
+            LeaderboardEntry(
+                job_id=_view.id,
+                owner_kind="model",
+                owner_id=_MODEL,
+                owner_name="Flower reader",
+                network="classification_pyt",
+                action="train",
+                state=State.DONE,
+                best=0.59,
+                epoch=7,
+                last=0.63,
+                ended_at=_DATE,
+                datasets=["Flowers"],
+                release="5.0",
+            )
+        ],
+    ),
     "QueueState": QueueState(
         paused=True,
         by="local",

@@ -12,10 +12,11 @@ from taod.api import query
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.openapi.openapi_responses import BAD_REQUEST, CONFLICT, WARNING_HEADER
 from taod.api.request_parsing import SPEC_BYTES, read_body, read_json, shown, to_struct
-from taod.api.responses import read, warned
+from taod.api.responses import read, read_stored, warned
 from taod.errors import BadRequest
 from taod.types.common import DATASET, MODEL, JobSort, OwnerKind
 from taod.types.job import Job, JobDetail, JobPatch, JobRun, JobView
+from taod.types.leaderboard import Leaderboard
 from taod.types.plan import PlannedJob
 from taod.types.state import State, Status
 
@@ -32,7 +33,7 @@ class OwnedJobsController(Controller):
         """The owner's jobs; of another user's public model they come without their messages."""
         sort = query.choice(request, "sort", JobSort) or JobSort.DATE_DESCENDING
         page = query.page(request)
-        return await read(services, user.id, services.jobs.of_owner, user.id, self.kind, owner_id, sort, page)
+        return await read_stored(services, user.id, services.jobs.of_owner, user.id, self.kind, owner_id, sort, page)
 
     @post(
         summary="Run Jobs",
@@ -116,7 +117,7 @@ class AllJobsController(Controller):
         """Jobs over all of the user's models and datasets; results come without kpi, graphical and categorical."""
         sort = query.choice(request, "sort", JobSort) or JobSort.DATE_DESCENDING
         wanted, page = _filter(request, user), query.page(request)
-        return await read(services, user.id, services.jobs.page, wanted, sort, page)
+        return await read_stored(services, user.id, services.jobs.page, wanted, sort, page)
 
     @get(
         "/counts",
@@ -126,6 +127,25 @@ class AllJobsController(Controller):
     async def counts(self, request: Call, services: TheServices, user: TheUser) -> dict[str, int]:
         """The number of jobs in each state, also of states without jobs."""
         return services.jobs.counts(_filter(request, user))
+
+    @get(
+        "/leaderboard",
+        summary="Jobs ranked by a metric",
+        opt={"query": ("metric", "network", "dataset", "action", "trials", "skip", "size")},
+        responses=BAD_REQUEST,
+    )
+    async def leaderboard(self, request: Call, services: TheServices, user: TheUser) -> Response[Leaderboard]:
+        """Jobs by their best value of a metric. Without `metric`: the main one of the newest job that reports it."""
+        dataset = query.text(request, "dataset")
+        wanted = JobFilter(
+            user_id=user.id,
+            action=query.text(request, "action"),
+            network=query.text(request, "network"),
+            trials=query.flag(request, "trials"),
+            dataset=dataset and dataset.lower(),
+        )
+        metric, page = query.text(request, "metric"), query.page(request)
+        return await read(services, user.id, services.jobs.leaderboard, wanted, metric, page)
 
     @get("/{job_id:str}", summary="Everything about a Job")
     async def detail(self, services: TheServices, user: TheUser, job_id: PathText) -> Response[JobDetail]:

@@ -27,7 +27,7 @@ from taod.cli.support.output import (
     with_output,
     yes_option,
 )
-from taod.cli.support.resolve import job_id
+from taod.cli.support.resolve import dataset_id, job_id
 from taod.terminal import LogText
 from taod.types.common import JobSort
 from taod.types.job import Artifact, JobPatch, JobView
@@ -92,6 +92,25 @@ async def show(client: AsyncClient, out: Output, job_: str) -> None:
         out.ids([detail.job.id])
     else:
         out.answer(detail, lambda: jobs_table.show(out, detail))
+
+
+@job.command("leaderboard")
+@click.option("--metric", help="Rank by this metric; default: the main metric of the newest job that reports its own.")
+@click.option("--network", help="Only jobs of this network architecture.")
+@click.option("--dataset", help="Only jobs that read this dataset: its id, its name or a prefix of its id.")
+@click.option("--action", help="Only jobs of this action.")
+@click.option("--trials/--no-trials", default=None, help="Only trials of sweeps, or only other jobs.")
+@click.option("--size", type=click.IntRange(1), help="Number of jobs; default: 30 in a table, else all.")
+@with_client
+@with_output
+async def leaderboard(client: AsyncClient, out: Output, size: int | None, dataset: str | None, **filters: Any) -> None:
+    """Rank jobs by the best value of a metric."""
+    chosen = None if dataset is None else await dataset_id(client, dataset)
+    found = await client.jobs.leaderboard(dataset=chosen, size=out.size(size), **filters)
+    if out.form is out.form.IDS:
+        out.ids(entry.job_id for entry in found.entries)
+    else:
+        out.answer(found, lambda: jobs_table.ranking(out, found))
 
 
 @job.command("compare")

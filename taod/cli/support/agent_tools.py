@@ -19,6 +19,7 @@ from taod.types.common import OwnerKind
 from taod.types.dataset import Dataset, DatasetReport, DatasetSummary
 from taod.types.device import Device
 from taod.types.job import JobDetail, JobRun, JobView
+from taod.types.leaderboard import Leaderboard
 from taod.types.model import Model, ModelCreate
 from taod.types.network import NetworkInfo, ParameterInfo
 from taod.types.plan import PlannedJob
@@ -58,6 +59,14 @@ class OneJob(msgspec.Struct, forbid_unknown_fields=True):
 
 class SomeJobs(msgspec.Struct, forbid_unknown_fields=True):
     jobs: Annotated[list[JobRef], Meta(min_length=2, max_length=20)]
+
+
+class Ranking(msgspec.Struct, forbid_unknown_fields=True):
+    metric: Annotated[str | None, Meta(description="If absent, the main metric of the newest job.")] = None
+    network: str | None = None
+    dataset: Annotated[OwnerRef | None, Meta(description="Only jobs that read this dataset.")] = None
+    action: str | None = None
+    size: Annotated[int, Meta(ge=1, le=200, description="Most jobs to return, the best first.")] = 30
 
 
 class LogTail(msgspec.Struct, forbid_unknown_fields=True):
@@ -187,6 +196,13 @@ async def _compare(client: AsyncClient, given: SomeJobs) -> Comparison:
     return compare([await client.jobs.get(await job_id(client, each)) for each in given.jobs])
 
 
+async def _leaderboard(client: AsyncClient, given: Ranking) -> Leaderboard:
+    fields = msgspec.structs.asdict(given)
+    if given.dataset is not None:
+        fields["dataset"] = await dataset_id(client, given.dataset)
+    return await client.jobs.leaderboard(**fields)
+
+
 async def _plan(client: AsyncClient, given: Actions) -> Items[PlannedJob]:
     owner = await owner_id(client, given.kind, given.owner)
     planned = await client.jobs.plan(given.kind, owner, await _run_of(client, given))
@@ -235,6 +251,7 @@ TOOLS = [
     Tool("show_job", "A job in full: metrics by epoch, history, specification.", OneJob, JobDetail, _job),
     Tool("read_log", "The last lines of a job's log.", LogTail, LogLines, _log),
     Tool("compare_jobs", "Jobs side by side: metrics, data, differing parameters.", SomeJobs, Comparison, _compare),
+    Tool("rank_jobs", "Jobs by the best value of a metric.", Ranking, Leaderboard, _leaderboard),
     Tool("show_queue", "The queue, whether it is paused, and the devices.", Nothing, QueueView, _queue),
     Tool("list_networks", "Networks with their actions and runners.", Nothing, Items[NetworkInfo], _networks),
     Tool("list_parameters", "Parameters of a network.", OfNetwork, Items[ParameterInfo], _parameters),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from taod.cli.support.output import Columns, Output, moment, number, short, size
 from taod.types.job import HistoryEntry, Job, JobDetail, JobView, Kpi
+from taod.types.leaderboard import Leaderboard, LeaderboardEntry
 from taod.types.state import State, Status
 from taod.types.tool import tool_of
 from taod.types.warning_text import text
@@ -127,3 +128,27 @@ def with_jobs(jobs: list[Job]) -> str:
     active = sum(job.status in (Status.PENDING, Status.RUNNING) for job in jobs)
     cancelled = f" ({active} not ended: cancelled first)" if active else ""
     return f", and {number(len(jobs), 'job')} with their files{cancelled}"
+
+
+def ranking(out: Output, found: Leaderboard) -> None:
+    """Print a page of ranked jobs, and by which metrics they can be ranked."""
+    numbers = {entry.job_id: at for at, entry in enumerate(found.entries, 1)}
+    columns: Columns[LeaderboardEntry] = {
+        "rank": lambda entry: str(numbers[entry.job_id]),
+        "job": lambda entry: short(entry.job_id),
+        "owner": lambda entry: entry.owner_name,
+        "trial": lambda entry: "" if entry.trial is None else str(entry.trial),
+        "network": lambda entry: entry.network,
+        "action": lambda entry: entry.action,
+        f"{found.metric}, best": lambda entry: f"{entry.best:.5g}",
+        "epoch": lambda entry: str(entry.epoch or ""),
+        "last": lambda entry: f"{entry.last:.5g}",
+        "state": lambda entry: coloured(entry.state),
+        "data": lambda entry: ", ".join(entry.datasets),
+    }
+    out.table(found.entries, columns)
+    if found.metric is not None:
+        order = "lower" if found.lower_is_better else "higher"
+        out.print_sentence(f"By {found.metric}, {order} is better; --metric takes {', '.join(found.metrics)}.")
+    if found.total > len(found.entries):
+        out.print_sentence(f"{found.total - len(found.entries)} more; --size {found.total} shows all.")

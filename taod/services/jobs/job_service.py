@@ -15,6 +15,7 @@ from taod.errors import BadRequest, NotFound
 from taod.ids import is_id
 from taod.paths import JobFolder, Root
 from taod.scheduler.scheduler import Scheduler
+from taod.services.jobs import leaderboard
 from taod.services.jobs.job_owner import Owners
 from taod.services.jobs.job_update import JobUpdate
 from taod.services.models.model_service import redacted
@@ -25,6 +26,7 @@ from taod.types.common import JobSort, OwnerKind
 from taod.types.event import EventType
 from taod.types.job import Job, JobDetail, JobPatch, JobView, ProcessInfo
 from taod.types.job_requests import RULES, JobRequest, accepts
+from taod.types.leaderboard import Leaderboard
 from taod.types.state import ACTIVE, State
 from taod.types.warning import Warning
 
@@ -106,6 +108,10 @@ class Jobs:
         """The number of matching jobs by state, with zeros."""
         counts = self._store.jobs.counts(wanted)
         return {state.value: counts.get(state, 0) for state in State}
+
+    def leaderboard(self, wanted: JobFilter, metric: str | None, page: PageRequest) -> Leaderboard:
+        """The matching jobs ranked by a metric, as `leaderboard.rank`."""
+        return leaderboard.rank(self._store, wanted, metric, page)
 
     def detail(self, job: JobRecord) -> JobDetail:
         """Everything about one job."""
