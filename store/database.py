@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from store.watched_file import WatchedFile
 from taod.errors import BadRequest, ConfigError, Conflict, StoreLost
 
 log = logging.getLogger(__name__)
+
+Row: TypeAlias = tuple[Any, ...]
 
 _RESERVED_PAGES = 1024
 BUSY_TIMEOUT_MS = 5_000
@@ -173,25 +175,25 @@ class Database:
         finally:
             self._snapshots.left = None
 
-    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """All rows of the result."""
         cursor = self._run(sql, parameters)
         if getattr(self._snapshots, "left", None) is None:
             return cursor.fetchall()
-        found: list[tuple[Any, ...]] = []
+        found: list[Row] = []
         while some := cursor.fetchmany(ROWS_AT_ONCE):
             self._count(some)
             found += some
         return found
 
-    def row(self, sql: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:
+    def row(self, sql: str, parameters: Sequence[object] = ()) -> Row | None:
         """The first row of the result, or None."""
-        row: tuple[Any, ...] | None = self._run(sql, parameters).fetchone()
+        row: Row | None = self._run(sql, parameters).fetchone()
         if row is not None and getattr(self._snapshots, "left", None) is not None:
             self._count([row])
         return row
 
-    def _count(self, rows: list[tuple[Any, ...]]) -> None:
+    def _count(self, rows: list[Row]) -> None:
         """Count rows, and their texts, as read. Raises LongRead."""
         left = self._snapshots.left - ROW_BYTES * len(rows)
         for row in rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
 from litestar import MediaType, Response
@@ -18,6 +18,8 @@ from taod.types.warning_text import text
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Answer: TypeAlias = Response[Any]
+"""A response of JSON that is encoded already."""
 
 TOTAL = "X-Total-Count"
 WARNINGS = "X-Taod-Warnings"
@@ -28,9 +30,7 @@ _MAX_HEADER = 4096
 FAILED: Final = "the server failed to answer; its log says why, under request id {}"
 
 
-async def read(
-    services: Services, user_id: str, work: Callable[P, T], *arguments: P.args, **named: P.kwargs
-) -> Response[Any]:
+async def read(services: Services, user_id: str, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Answer:
     """What `work` returns as JSON, read and encoded beside the event loop; of a page its items, and in a header the
     length of the whole list."""
     return _json(*await services.snapshots.run(user_id, _encoded(work, *arguments, **named)))
@@ -38,12 +38,12 @@ async def read(
 
 async def read_stored(
     services: Services, user_id: str, work: Callable[P, T], *arguments: P.args, **named: P.kwargs
-) -> Response[Any]:
+) -> Answer:
     """As `read`, for what only reads the store: on the event loop as long as that is little."""
     return _json(*await services.snapshots.read(user_id, _encoded(work, *arguments, **named)))
 
 
-def _json(content: bytes, headers: Mapping[str, str]) -> Response[Any]:
+def _json(content: bytes, headers: Mapping[str, str]) -> Answer:
     return Response(content, media_type=MediaType.JSON, headers=headers)
 
 
