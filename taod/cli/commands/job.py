@@ -103,10 +103,21 @@ async def show(client: AsyncClient, out: Output, job_: str) -> None:
 @click.option("--size", type=click.IntRange(1), help="Number of jobs; default: 30 in a table, else all.")
 @with_client
 @with_output
-async def leaderboard(client: AsyncClient, out: Output, size: int | None, dataset: str | None, **filters: Any) -> None:
+async def leaderboard(
+    client: AsyncClient,
+    out: Output,
+    metric: str | None,
+    network: str | None,
+    dataset: str | None,
+    action: str | None,
+    trials: bool | None,
+    size: int | None,
+) -> None:
     """Rank jobs by the best value of a metric."""
     chosen = None if dataset is None else await dataset_id(client, dataset)
-    found = await client.jobs.leaderboard(dataset=chosen, size=out.size(size), **filters)
+    found = await client.jobs.leaderboard(
+        metric=metric, network=network, dataset=chosen, action=action, trials=trials, size=out.size(size)
+    )
     if out.form is out.form.IDS:
         out.ids(entry.job_id for entry in found.entries)
     else:
