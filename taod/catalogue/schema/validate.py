@@ -96,16 +96,16 @@ class _Walk:
         children = node.children
         tabled = self.strict and any(child.listed for child in children.values())
         for key, value in document.items():
-            child = children.get(key)
+            child, place = children.get(key), f"{path}.{key}"
             if child is None or (tabled and not child.listed):
                 if not node.free and not (self.full and key not in self.known_names):
-                    self.unknown(f"{node.path}.{key}" if node.path else key, value, f"{path}.{key}")
-            elif value is None or self.member(child, value, f"{path}.{key}"):
+                    self.unknown(f"{node.path}.{key}" if node.path else key, value, place)
+            elif value is None or self.member(child, value, place):
                 continue
             elif not child.hidden:
-                self.value(child, value, f"{path}.{key}")
+                self.value(child, value, place)
             elif not child.listed and isinstance(value, dict):
-                self.group(child, value, f"{path}.{key}")
+                self.group(child, value, place)
 
     def member(self, node: Node, value: Any, path: str) -> bool:
         """Whether the tool declares an enum here; adds a violation for each value that is not a member."""
@@ -133,33 +133,31 @@ class _Walk:
         elif row.type == "list":
             self.list(node, row, value, path)
         else:
-            self.scalar(node, row, value, path, descriptions.rule(row))
+            self.scalar(node, row, value, path)
 
-    def scalar(self, node: Node, row: Parameter, value: Any, path: str, rule: str) -> None:
+    def scalar(self, node: Node, row: Parameter, value: Any, path: str) -> None:
         kind = node.items if row.type == "list" else row.type
-        unsigned = node.field is not None and node.field.kind == "uint"
         if not _TYPES[kind](value):
-            self.violations.append(Violation(path, value, rule))
-        elif unsigned and value < 0:
+            self.violations.append(Violation(path, value, _rule(node, row)))
+        elif node.field is not None and node.field.kind == "uint" and value < 0:
             ranged = row.minimum is not None and row.minimum >= 0
-            self.violations.append(Violation(path, value, rule if ranged else "must be a whole number of at least 0"))
+            rule = _rule(node, row) if ranged else "must be a whole number of at least 0"
+            self.violations.append(Violation(path, value, rule))
         elif _undocumented(row, value):
-            self.record_outside_reference(path, value, rule)
+            self.record_outside_reference(path, value, _rule(node, row))
 
     def list(self, node: Node, row: Parameter, value: Any, path: str) -> None:
         if not isinstance(value, list):
             self.violations.append(Violation(path, value, descriptions.rule(row)))
             return
-        items = node.items
-        rule = f"must be {_ITEMS[items]}{descriptions.span(row.minimum, row.maximum)}" if items else ""
         for place, item in enumerate(value):
             if len(self.violations) >= _MOST_VIOLATIONS:
                 break
             where = f"{path}[{place}]"
             if node.children:
                 self.item(node, item, where)
-            elif items:
-                self.scalar(node, row, item, where, rule)
+            elif node.items:
+                self.scalar(node, row, item, where)
 
     def item(self, node: Node, item: Any, path: str) -> None:
         if not isinstance(item, dict):
@@ -206,6 +204,13 @@ def known_beside_table(network: Network, action: str) -> set[str]:
     fields = network.file.fields.get(action, {})
     moved = {name for name, how in commands.items() if how == "from_csv"}
     return {"version"} | RESOURCE_FIELDS | moved | set(fields)
+
+
+def _rule(node: Node, row: Parameter) -> str:
+    """The rule for a value, or for an item of a list, as text."""
+    if row.type != "list":
+        return descriptions.rule(row)
+    return f"must be {_ITEMS[node.items]}{descriptions.span(row.minimum, row.maximum)}"
 
 
 def _is_device_count(value: Any) -> bool:
