@@ -19,10 +19,19 @@ from runners.registry import RunnerRegistry
 from store import Store
 from store.migrations import SET, TABLE
 from store.records import DatasetRecord, NewJob
+from taod import installed
 from taod.cli.commands import doctor as doctor_module
 from taod.cli.commands.doctor import examine
 from taod.cli.support.check_result import CheckResult
-from taod.config import Config, EmbeddedConfig, RunnerConfig, ServerConfig, StorageConfig, SupervisionConfig
+from taod.config import (
+    Config,
+    EmbeddedConfig,
+    RunnerConfig,
+    ServerConfig,
+    StorageConfig,
+    SupervisionConfig,
+    TrackersConfig,
+)
 from taod.daemon import root_lock
 from taod.ids import new_id
 from taod.paths import Root
@@ -285,3 +294,16 @@ def test_brackets_in_texts_are_printed(capsys: pytest.CaptureFixture[str]) -> No
     doctor_module._print([CheckResult(False, "engine", "without [torch]", remedy)])
     shown = capsys.readouterr().out
     assert "✗ engine     without [torch]" in shown and remedy in shown
+
+
+def test_trackers_are_named_with_their_missing_libraries(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    from taod.trackers import feed
+
+    config = TrackersConfig(tensorboard="boards", mlflow="https://127.0.0.1:1")
+    monkeypatch.setattr(feed, "find_spec", lambda name: None if name == "mlflow" else name)
+    found = {
+        each.found: each
+        for each in doctor_module._trackers(Config(trackers=config, storage=StorageConfig(str(root.path))))
+    }
+    assert found[f"tensorboard: {root.path / 'boards'}"].ok
+    assert found["mlflow: the library mlflow is not installed"].remedy == installed.add("mlflow")

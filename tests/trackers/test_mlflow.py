@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -17,7 +19,9 @@ from taod import installed
 from taod.trackers import feed
 from taod.types.job import Graphical, Kpi, Result
 from taod.types.state import State
+from tests.patience import PATIENCE_S
 from tests.trackers.conftest import until
+from tests.trackers.test_tensorboard import helpers
 from tests.trackers.tracked_world import DONE
 
 pytest.importorskip("mlflow", reason="the extra `mlflow` is not installed")
@@ -28,7 +32,7 @@ from mlflow.tracking import MlflowClient
 from taod.trackers.mlflow import MLflow
 from taod.trackers.run import Run
 
-pytestmark = pytest.mark.slow(seconds=6)
+pytestmark = pytest.mark.slow(seconds=8)
 
 JOB = "0123abcd-0000-4000-8000-000000000000"
 
@@ -138,6 +142,78 @@ async def test_a_daemon_writes_its_jobs(tracked, uri: str) -> None:
     await until(lambda: one.recorded(job))
     (run,) = runs(uri)
     assert [step for step, _ in history(uri, run, "curves/loss")] == [1, 2, 3]
+    assert run.info.status == "FINISHED"
+
+
+SERVER = """
+import sys
+sys.modules["torch"] = None  # 2 s
+from mlflow.server import app
+from werkzeug.serving import make_server
+server = make_server("127.0.0.1", int(sys.argv[1]), app, threaded=True)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture
+async def serve(uri: str, tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[tuple[Any, int]]]]:
+    """Starts MLflow's own tracking server, on a free port or on a given one. Its libraries do not agree with those of
+    other tests: `pip install --no-deps --target DIR flask flask-cors graphene graphql-relay huey blinker itsdangerous`,
+    and PYTHONPATH=DIR."""
+    for library in ("flask", "flask_cors", "graphene", "huey"):
+        pytest.importorskip(library, reason="MLflow's server needs more than its client")
+    started: list[asyncio.subprocess.Process] = []
+
+    async def start(port: int = 0) -> tuple[asyncio.subprocess.Process, int]:
+        environment = {"_MLFLOW_SERVER_FILE_STORE": uri, "_MLFLOW_SERVER_ARTIFACT_ROOT": str(tmp_path / "artifacts")}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", SERVER, str(port)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            cwd=tmp_path,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        return process, int(await asyncio.wait_for(process.stdout.readline(), PATIENCE_S))
+
+    yield start
+    for process in started:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_a_server_that_dies_and_returns_gets_every_point_once(
+    tracked, serve: Any, uri: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So do daemons, whose processes are killed in the middle."""
+    monkeypatch.setattr(feed, "LONGEST_S", 0.2)
+    runs(uri)
+    server, port = await serve()
+    options = {"tensorboard": "", "mlflow": f"http://127.0.0.1:{port}"}
+    one = await tracked(**options)
+    job = one.post(f"epoch 1; epoch 2; wait_for go; epoch 3; epoch 4; wait_for end; epoch 5; {DONE}")
+
+    def steps() -> list[int]:
+        found = runs(uri)
+        return [step for step, _ in history(uri, found[0], "curves/loss")] if found else []
+
+    await until(lambda: steps() == [1])
+    server.kill()
+    await server.wait()
+    one.world.file(job, "go").touch()
+    await until(lambda: "runs are not written to mlflow" in caplog.text)
+    server, _ = await serve(port)
+    await until(lambda: steps() == [1, 2, 3])
+    for each in helpers():
+        each.kill()
+    two = await tracked(**options)
+    two.world.file(job, "end").touch()
+    await until(lambda: two.recorded(job))
+    assert steps() == [1, 2, 3, 4, 5]
+    (run,) = runs(uri)
     assert run.info.status == "FINISHED"
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -35,6 +38,11 @@ def steps(folder: Path) -> dict[str, list[int]]:
     return {tag: [step for step, _ in points] for tag, points in scalars(folder).items()} if folder.exists() else {}
 
 
+def written(below: Path) -> list[Path]:
+    """The folders of all runs."""
+    return [path.parent for path in below.rglob("events*")]
+
+
 def expected(epochs: int) -> dict[str, list[int]]:
     return {"metrics/val_mAP": [*range(1, epochs + 1)], "curves/loss": [*range(1, epochs + 1)]}
 
@@ -46,7 +54,7 @@ def helpers() -> list[psutil.Process]:
 async def test_a_run_is_written_while_it_lasts_and_complete_at_its_end(tracked) -> None:
     one = await tracked()
     job = one.post(f"epoch 1; epoch 2; wait_for go; epoch 3; {DONE}")
-    await until(lambda: [*one.boards.rglob("events*")] != [] and steps(one.run(job)) == expected(2))
+    await until(lambda: written(one.boards) and steps(one.run(job)) == expected(2))
     assert "result" not in texts(one.run(job))
     one.world.file(job, "go").touch()
     await until(lambda: one.recorded(job))
@@ -79,9 +87,7 @@ async def test_kills_of_the_daemon_lose_and_repeat_nothing(tracked, tmp_path: Pa
         await until(ready.exists)
         one.world.file(job, str(kill)).touch()
         if kill % 2:  # else at any instant of the start
-            await until(
-                lambda kill=kill: [*one.boards.rglob("events*")] != [] and steps(one.run(job)) == expected(kill)
-            )
+            await until(lambda kill=kill: written(one.boards) and steps(one.run(job)) == expected(kill))
         daemon.send_signal(signal.SIGKILL)
         await daemon.wait()
     last = await tracked()
@@ -96,7 +102,7 @@ async def test_a_resume_continues_the_run(tracked) -> None:
         "if [ -e paused ]; then epoch 2; epoch 3; epoch 4; " + DONE + "; else "
         "trap 'exit 143' TERM; touch paused; epoch 1; epoch 2; wait_for never; fi"
     )
-    await until(lambda: [*one.boards.rglob("events*")] != [] and steps(one.run(job)) == expected(2))
+    await until(lambda: written(one.boards) and steps(one.run(job)) == expected(2))
     await one.world.scheduler.pause(job)
     await one.world.until(job, State.PAUSED)
     await until(lambda: "| state | paused |" in "".join(texts(one.run(job)).get("result", [])))
@@ -156,7 +162,7 @@ async def test_a_removed_folder_is_written_again(tracked) -> None:
     await tracked.stop()
     one.boards.rename(one.boards.with_name("former"))
     two = await tracked()
-    await until(lambda: [*two.boards.rglob("events*")] != [] and steps(two.run(job)) == expected(1))
+    await until(lambda: written(two.boards) and steps(two.run(job)) == expected(1))
 
 
 async def test_a_folder_that_cannot_be_written_is_one_warning_and_disturbs_no_job(
@@ -178,6 +184,44 @@ async def test_a_folder_that_cannot_be_written_is_one_warning_and_disturbs_no_jo
     assert len(warnings) == 1 and "Error" in warnings[0] and str(one.boards) in warnings[0]
     assert "runs are written to tensorboard again" in caplog.text
     assert [one.world.job(job).state for job in jobs] == [State.DONE, State.DONE]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 kB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.slow(seconds=2)
+async def test_a_full_disk_is_one_warning_and_loses_nothing(
+    tracked, disk: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "LONGEST_S", 0.05)
+    one = await tracked(tensorboard=str(disk / "boards"))
+    job = one.post(f"epoch 1; wait_for go; epoch 2; epoch 3; {DONE}")
+    await until(lambda: written(disk) != [])
+    (folder,) = written(disk)
+    await until(lambda: steps(folder) == expected(1))
+    with contextlib.suppress(OSError), (disk / "rest").open("wb", buffering=0) as rest:
+        while True:
+            rest.write(bytes(512))
+    # Until the file's last block is full, too, points fit.
+    more = "".join(f"epoch {epoch};" for epoch in range(1, 10)) * 4
+    jobs = [one.post(f"{more} {DONE}") for _ in range(2)]
+    one.world.file(job, "go").touch()
+    await one.world.settled([job, *jobs])
+    await until(lambda: "runs are not written to tensorboard: OSError: [Errno 28]" in caplog.text)
+    assert steps(folder)["curves/loss"][:1] == [1]  # it is readable
+    (disk / "rest").unlink()
+    for each in (job, *jobs):
+        await until(lambda each=each: one.recorded(each))
+    assert steps(folder) == expected(3)
+    assert len([each for each in caplog.records if each.levelno >= logging.WARNING]) == 1
 
 
 async def test_a_missing_library_is_one_warning_with_the_remedy(
@@ -211,7 +255,7 @@ async def test_a_run_that_cannot_be_written_holds_no_other(
 async def test_a_killed_process_is_replaced(tracked) -> None:
     one = await tracked()
     job = one.post(f"epoch 1; wait_for go; epoch 2; {DONE}")
-    await until(lambda: [*one.boards.rglob("events*")] != [] and steps(one.run(job)) == expected(1))
+    await until(lambda: written(one.boards) and steps(one.run(job)) == expected(1))
     for each in helpers():
         each.kill()
     one.world.file(job, "go").touch()
