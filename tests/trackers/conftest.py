@@ -43,4 +43,4 @@ async def until(condition: Callable[[], bool]) -> None:
     """Wait until a file or a row, which nothing announces, has become so."""
     async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
