@@ -66,4 +66,5 @@ class WandB:
         for name, result in found.items():
             written.summary[name.replace(".", "_")] = result
         written.finish(exit_code=int(run.state in (State.FAILED, State.CANCELLED)))
+        wandb.teardown()  # `finish` returns before the library's own process has written the file
         return Path(written.dir).parent
