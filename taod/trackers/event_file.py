@@ -35,19 +35,23 @@ class EventFile:
         """Tag → step → value as stored, and its time."""
         self._texts: dict[str, tuple[int, str]] = {}
         """Tag → the last step and text."""
+        self._moving: set[str] = set()
+        """Tags whose last point was seen to change."""
         self._has_parameters = False
         self._size = 0
         """Bytes of whole records: what follows was being written when its writer died."""
         self._added: list[bytes] = []
         self._read()
 
-    def update(self, wanted: Points, now_s: float) -> None:
-        """Add the points that the file lacks.
+    def update(self, wanted: Points, now_s: float, *, final: bool = True) -> None:
+        """Add the points that the file lacks. Unless `final`, the last one of each metric may still change.
 
         A file cannot be changed, but a session that starts at a step replaces all before it from that step on: so do
         points that have changed, that are gone, or that come before others of their metric.
         """
         steps = {tag: {step: _stored(value) for step, value in points.items()} for tag, points in wanted.items()}
+        if not final:
+            self._wait_for_moving(steps)
         times = {tag: {step: at for step, (_, at) in known.items()} for tag, known in self.points.items()}
         if (since := self._first_change(steps)) is not None:
             self._start_session(since, now_s)
@@ -55,6 +59,17 @@ class EventFile:
             if step not in self.points.get(tag, {}):
                 at = times.get(tag, {}).get(step, now_s)
                 self._add_point(tag, step, steps[tag][step], at)
+
+    def _wait_for_moving(self, wanted: dict[str, dict[int, float]]) -> None:
+        """Leave changes of a metric's last point until it has a further one. A metric whose last point was seen to
+        change gets its next ones only then: a tool may report one for each iteration, of which the last counts."""
+        for tag, points in wanted.items():
+            last, known = max(points), self.points.get(tag, {})
+            if last in known and not _same(known[last], points[last]):
+                self._moving.add(tag)
+                points[last] = known[last][0]
+            elif last not in known and tag in self._moving:
+                del points[last]
 
     def set_text(self, tag: str, content: str, now_s: float) -> None:
         """Add a text, unless it is the tag's last one."""

@@ -26,7 +26,7 @@ class TensorBoard:
         path = self._path(run)
         file = self._open.pop(path, None) or EventFile(path)
         now_s = time.time() if run.ended_at is None else min(time.time(), seconds_of(run.ended_at))
-        file.update(points(run), now_s)
+        file.update(points(run), now_s, final=run.complete)
         # After the points: a session that starts among them replaces texts as well.
         if specified := specification_text(run):
             file.set_parameters({name: value for name, value in flat(specification(run)) if value is not None}, now_s)

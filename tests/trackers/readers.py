@@ -18,6 +18,13 @@ def loaded(folder: Path) -> Any:
     return accumulator.Reload()
 
 
+def events(file: Path) -> Iterator[Any]:
+    """All events of a file."""
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    yield from EventFileLoader(str(file)).Load()
+
+
 def runs(logdir: Path) -> Iterator[str]:
     """The names of the runs that `tensorboard --logdir` shows."""
     from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer

@@ -15,7 +15,7 @@ pytest.importorskip("tensorboard", reason="TensorBoard's reader is not installed
 from taod.trackers import event_file
 from taod.trackers.event_file import EventFile
 from taod.trackers.run import Points
-from tests.trackers.readers import parameters, scalars, texts
+from tests.trackers.readers import events, parameters, scalars, texts
 
 NOW_S = 1_700_000_000.0
 
@@ -105,6 +105,25 @@ def test_a_point_that_changes_replaces_the_former_one(path: Path) -> None:
     assert texts(path.parent)["result"] == ["one"]
     times = {step: at for step, (_, at) in EventFile(path).points["acc"].items()}
     assert set(times.values()) == {NOW_S}  # those that are only written again keep their time
+
+
+def test_a_point_for_each_iteration_waits_for_its_last_value(path: Path) -> None:
+    """Replacing the point each time would make TensorBoard report a restart each time."""
+    file = EventFile(path)
+    loss, points = {0: 9.0}, {"acc": {1: 0.5}}
+    for epoch in range(1, 6):
+        for iteration in range(4):
+            loss[epoch] = epoch + iteration / 10
+            points = {"loss": {**loss}, "acc": dict.fromkeys(range(1, epoch + 1), 0.5)}
+            file.update(points, NOW_S, final=False)
+            file.save(durable=False)
+        assert scalars(path.parent)["acc"][-1] == (epoch, 0.5)
+        assert scalars(path.parent)["loss"][-1][0] == (epoch if epoch == 1 else epoch - 1)
+    file.update(points, NOW_S)
+    file.save(durable=True)
+    assert scalars(path.parent) == series(points)
+    sessions = [event for event in events(path) if event.HasField("session_log")]
+    assert len(sessions) == 1
 
 
 def test_points_that_are_gone_or_come_late(path: Path) -> None:
