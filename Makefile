@@ -1,4 +1,4 @@
-# make install | quickstart | test | test-tools | fast | check | docs | coverage | bench | share | dist | clean
+# make install | quickstart | test | test-tools | fast | check | docs | coverage | bench | share | dist | binary | clean
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 # Set in many container images. The tests start hundreds of processes, which would each compile their modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install quickstart test test-engine test-tools fast check docs coverage format bench share dist clean tools
+.PHONY: install quickstart test test-engine test-tools fast check docs coverage format bench share dist binary clean tools
 
 install: $(STAMP)
 
@@ -82,6 +82,10 @@ share: install
 # Wheel and source distribution.
 dist: install
 	$(BIN)/python -m build
+
+# One executable with the core and Python: dist/taod. It needs a C library as new as this machine's.
+binary: install
+	$(BIN)/python bundle/binary.py
 
 clean:
 	rm -rf $(VENV) build dist site htmlcov .coverage* .pytest_cache .ruff_cache .mypy_cache .hypothesis

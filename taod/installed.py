@@ -71,7 +71,7 @@ def add(extra: str, *, then: str = USE_IT) -> str:
     known = {extra}
     match way():
         case Way.EXECUTABLE:
-            return f"the executable has no {extra}: install 'taod[{extra}]' in a Python environment {then}"
+            return f"install 'taod[{extra}]' in a Python environment {then}"
         case Way.UV:
             return f"uv tool install {_requirement(known | _extras_of_uv(Path(sys.prefix)))}"
         case Way.PIPX:

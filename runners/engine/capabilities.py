@@ -26,7 +26,7 @@ from runners.engine.networks.unet import capabilities as unet
 from runners.engine.networks.yolo_v3 import capabilities as yolo_v3
 from runners.engine.networks.yolo_v4 import capabilities as yolo_v4
 from runners.engine.networks.yolo_v4_tiny import capabilities as yolo_v4_tiny
-from taod import installed
+from taod import installed, program
 from taod.documents import Document
 
 OFFERS: dict[str, Offer] = {
@@ -62,6 +62,7 @@ MODULES = frozenset(
     for module in modules
 )
 """All that some action needs."""
+OWN = "this executable" if program.FROZEN else "this Python"
 NAME_IT = "and name its Python in runner.embedded.python"
 """How the executable, which has no engine, gets one."""
 
@@ -96,7 +97,7 @@ def can(
     actions = data.SERVICES[network] if network in data.SERVICES else OFFERS[network].actions
     missing = [module for module in actions[action] if not has(module)]
     if missing:
-        reason = f"The embedded engine needs {', '.join(missing)}, which {python or 'this Python'} lacks."
+        reason = f"The embedded engine needs {', '.join(missing)}, which {python or OWN} lacks."
         extra = "data" if network in data.SERVICES else "engine"
         if python:
             return False, reason, f"{python} -m pip install 'taod[{extra}]'"

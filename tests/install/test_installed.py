@@ -94,7 +94,7 @@ def test_pipx_keeps_its_extras(prefix: Path) -> None:
 def test_the_executable_names_another_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installed, "FROZEN", True)
     assert way() is Way.EXECUTABLE
-    start = "the executable has no engine: install 'taod[engine]' in a Python environment"
+    start = "install 'taod[engine]' in a Python environment"
     assert add("engine") == f"{start} and use its taod"
     assert add("engine", then="and x") == f"{start} and x"
 

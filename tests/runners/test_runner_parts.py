@@ -249,7 +249,7 @@ def test_doctor_on_a_real_engine_names_the_missing_images(docker_engine: Dockerd
     assert checks[0].ok
     assert docker_engine.url in checks[0].found
     assert not checks[2].ok
-    assert "1 of 2 are there; missing: tao:none" in checks[2].found
+    assert checks[2].found == "1 of 2 are there" and checks[2].details == ("missing: tao:none",)
     assert "docker pull tao:none" in checks[2].remedy
 
 
