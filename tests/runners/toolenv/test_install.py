@@ -70,9 +70,8 @@ def test_an_installed_tool_offers_the_actions_that_can_be_imported(
 
 
 def test_after_an_action_that_cannot_be_imported_no_other_one_is_tried_where_it_affects_all(
-    install: Install, tmp_path: Path
+    made: Environment, tmp_path: Path
 ) -> None:
-    made = install()
     tried = tmp_path / "tried"
     scripts = Path(made.path, f"lib/python{PYTHON}/site-packages/tiny_tool/net_b/scripts")
     (scripts / "train.py").write_text(f"open({str(tried)!r}, 'w').close()\n")
@@ -84,8 +83,7 @@ def test_after_an_action_that_cannot_be_imported_no_other_one_is_tried_where_it_
     assert check(made, Probe(all_or_none=False), lambda entry: None).offers("net_b", "train") and tried.exists()
 
 
-def test_a_crash_of_one_import_concerns_its_entry_point_alone(install: Install) -> None:
-    made = install()
+def test_a_crash_of_one_import_concerns_its_entry_point_alone(made: Environment) -> None:
     scripts = Path(made.path, f"lib/python{PYTHON}/site-packages/tiny_tool/net_b/scripts/export.py")
     scripts.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
     net_a, net_b = check(made, Probe(), lambda entry: None).entry_points
@@ -96,8 +94,7 @@ def test_a_crash_of_one_import_concerns_its_entry_point_alone(install: Install) 
     assert not net_b.offers("train") and "SystemExit: 3" in net_b.actions[1].reason
 
 
-def test_imports_may_print_any_amount(install: Install) -> None:
-    made = install()
+def test_imports_may_print_any_amount(made: Environment) -> None:
     scripts = Path(made.path, f"lib/python{PYTHON}/site-packages/tiny_tool/net_b/scripts/export.py")
     scripts.write_text(
         "import sys\nfor stream in (sys.stdout, sys.stderr):\n    stream.write('warning\\n' * 100_000)\n"
@@ -105,8 +102,7 @@ def test_imports_may_print_any_amount(install: Install) -> None:
     assert check(made, Probe(), lambda entry: None).entry_points[1].offers("export")
 
 
-def test_the_imports_end_with_an_interrupted_check(install: Install) -> None:
-    made = install()
+def test_the_imports_end_with_an_interrupted_check(made: Environment) -> None:
     scripts = Path(made.path, f"lib/python{PYTHON}/site-packages/tiny_tool/net_b/scripts/export.py")
     scripts.write_text("import time\ntime.sleep(600)\n")
 
@@ -138,8 +134,7 @@ def test_the_cpu_build_is_installed_where_the_index_has_it_and_the_layer_is_in_f
     assert listed.stdout.count(b"UUID") == 1
 
 
-def test_without_a_cpu_build_the_usual_one_is_installed_and_noted(install: Install) -> None:
-    made = install()
+def test_without_a_cpu_build_the_usual_one_is_installed_and_noted(made: Environment) -> None:
     assert made.packages["tiny-library"] == "1.0"
     assert any("no CPU build (tiny-library==1.0+cpu)" in each for each in made.notices)
     assert any("no GPU was found here" in each for each in made.notices)
@@ -274,8 +269,8 @@ def _is_at(environments: Environments, package: Path) -> bool:
     return log.exists() and f"Processing {package}" in log.read_text()
 
 
-def test_an_environment_in_use_is_not_removed(install: Install, environments: Environments) -> None:
-    made = install()
+def test_an_environment_in_use_is_not_removed(shared: tuple[Environments, Environment]) -> None:
+    environments, made = shared
     user = subprocess.Popen([f"{made.path}/bin/python", "-c", "input()"], stdin=subprocess.PIPE)
     try:
         with pytest.raises(Conflict, match=f"tiny-7.3.0 is in use by process {user.pid}"):
