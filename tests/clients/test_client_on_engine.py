@@ -21,7 +21,8 @@ NETWORK = "classification-pyt"
 
 
 @pytest.fixture
-def engine_world(tmp_path: Path) -> Iterator[World]:
+def engine_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setenv("TAOD_RUNNER_EMBEDDED_THREADS", "1")
     made = World(tmp_path, order=("embedded",))
     made.start()
     yield made

@@ -28,12 +28,6 @@ LEAST = 0.7
 """Of accuracy; chance is 1/3, and 5/12 as the mean of three shapes and two sizes."""
 
 
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a run, which then leaves the other cores alone; before the daemon starts."""
-    monkeypatch.setenv("TAOD_RUNNER_EMBEDDED_THREADS", "1")
-
-
 async def _model(client: AsyncClient, tmp_path: Path, network: str) -> str:
     """A model with its data and specification."""
     tables = network == "multitask_classification"

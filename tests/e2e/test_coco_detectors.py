@@ -27,12 +27,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a run, which then leaves the other cores alone; before the daemon starts."""
-    monkeypatch.setenv("TAOD_RUNNER_EMBEDDED_THREADS", "1")
-
-
 async def _dataset(client: AsyncClient, folder: Path, kind: str) -> str:
     created = await client.datasets.create(DatasetCreate(type=kind, format="coco", name=folder.name))
     await client.datasets.upload(created.id, shapes.pack(folder, coco=True))

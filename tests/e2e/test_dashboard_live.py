@@ -13,7 +13,7 @@ import pytest
 
 from taod.client import AsyncClient
 from taod.types.state import State
-from tests.e2e.journey import REPOSITORY, Daemon, at_epoch, ended, small_model, suspended, train, until
+from tests.e2e.journey import REPOSITORY, Daemon, ended, halted, small_model, train, until
 from tests.e2e.screen import shown
 from tests.patience import PATIENCE_S
 from tui.app import Dashboard
@@ -98,10 +98,9 @@ class Pane:
 async def test_in_a_real_terminal_it_shows_the_train_and_leaves_it_running(
     daemon: Daemon, client: AsyncClient, images: Path, tmp_path: Path, tmux: Callable[..., str]
 ) -> None:
-    job_id = await train(client, await small_model(client, images, tmp_path, epochs=8))
-    await until(client, job_id, at_epoch(1))
-    pane = Pane(tmux, daemon.root)
-    with suspended(job_id):
+    job_id = await train(client, await small_model(client, images, tmp_path, epochs=8, each=8))
+    async with halted(daemon, client, job_id):
+        pane = Pane(tmux, daemon.root)
         await pane.shows("Devices", job_id[:8], "running", "/8")
         pane.press("k")
         await pane.shows("accuracy_top-1", "train_loss")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
@@ -15,9 +14,8 @@ from taod.types.job import JobRun
 from taod.types.model import ModelCreate
 from taod.types.state import State
 from tests.e2e import shapes
-from tests.e2e.journey import Daemon, at_epoch, ended, suspended, until
+from tests.e2e.journey import Daemon, ended, halted, stopping, until
 from tests.engine import detectors
-from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine]
 
@@ -26,12 +24,6 @@ EPOCHS, IMAGES, LEAST = (6, 80, 0.1) if detectors.EVERY else (4, 32, 0.05)
 """`LEAST` is of mean average precision; random boxes reach less than 0.02."""
 INT8 = 0.1
 """The mean average precision on 20 images that a quantized model may lose."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a run, which then leaves the other cores alone; before the daemon starts."""
-    monkeypatch.setenv("TAOD_RUNNER_EMBEDDED_THREADS", "1")
 
 
 async def _dataset(client: AsyncClient, folder: Path, *, images_only: bool = False) -> str:
@@ -43,16 +35,10 @@ async def _dataset(client: AsyncClient, folder: Path, *, images_only: bool = Fal
 
 
 async def paused(daemon: Daemon, client: AsyncClient, job_id: str) -> None:
-    """Pause a training between its first epoch and its end: it is suspended as soon as its status file has the epoch,
-    until the signal waits for it."""
-    status = daemon.root / "jobs" / job_id / "results" / "status.json"
-    async with asyncio.timeout(PATIENCE_S):
-        while not status.is_file() or '"kpi"' not in status.read_text():  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-    with suspended(job_id):
-        await until(client, job_id, at_epoch(1))
+    """Pause a training between its first epoch and its end."""
+    async with halted(daemon, client, job_id):
         await client.jobs.pause(job_id)
-        await until(client, job_id, lambda detail: detail.job.state is State.STOPPING)
+        await stopping(client, job_id)
     assert (await until(client, job_id, ended)).job.state is State.PAUSED
 
 

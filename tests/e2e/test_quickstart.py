@@ -20,7 +20,7 @@ def test_quickstart_trains_evaluates_exports_and_labels(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         timeout=1790,
-        env=os.environ | {"TMPDIR": str(tmp_path), "COLUMNS": "200"},
+        env=os.environ | {"TMPDIR": str(tmp_path), "COLUMNS": "200", "TAOD_RUNNER_EMBEDDED_THREADS": "1"},
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     for action in ("train", "evaluate", "export", "inference"):

@@ -49,12 +49,6 @@ SMALL = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the engine's processes, before the daemon starts."""
-    monkeypatch.setenv("TAOD_RUNNER_ENVIRONMENT", '{OMP_NUM_THREADS = "1"}')
-
-
 async def test_segformer_learns_and_is_exported(daemon: Daemon, client: AsyncClient, tmp_path: Path) -> None:
     for split, count in (("train", 48), ("val", 12), ("test", 2)):
         shapes_set.write(tmp_path / "shapes", split, count, SIDE)

@@ -10,17 +10,18 @@ from taod.client import AsyncClient
 from taod.client.errors import ClientError
 from taod.types.job import JobRun
 from taod.types.state import State, Status
-from tests.e2e.journey import at_epoch, ended, small_model, train, until
+from tests.e2e.journey import Daemon, at_epoch, ended, halted, small_model, stopping, train, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine]
 
 
 async def test_a_cancelled_train_continues_from_its_last_checkpoint(
-    client: AsyncClient, images: Path, tmp_path: Path
+    daemon: Daemon, client: AsyncClient, images: Path, tmp_path: Path
 ) -> None:
-    job_id = await train(client, await small_model(client, images, tmp_path, epochs=8))
-    await until(client, job_id, at_epoch(2))
-    await client.jobs.cancel(job_id)
+    job_id = await train(client, await small_model(client, images, tmp_path, epochs=8, each=8))
+    async with halted(daemon, client, job_id, epoch=2):
+        await client.jobs.cancel(job_id)
+        await stopping(client, job_id)
     stopped = await until(client, job_id, ended)
     assert (stopped.job.state, stopped.job.status) == (State.CANCELLED, Status.ERROR)
     assert stopped.job.result.detailed_status is not None
@@ -42,17 +43,19 @@ async def test_a_cancelled_train_continues_from_its_last_checkpoint(
 
 
 async def test_pause_keeps_the_job_and_frees_the_device_for_the_next(
-    client: AsyncClient, images: Path, tmp_path: Path
+    daemon: Daemon, client: AsyncClient, images: Path, tmp_path: Path
 ) -> None:
-    model_id = await small_model(client, images, tmp_path, epochs=8)
+    model_id = await small_model(client, images, tmp_path, epochs=8, each=8)
     first, second = await train(client, model_id), await train(client, model_id)
-    await until(client, first, at_epoch(1))
-    await client.jobs.pause(first)
+    async with halted(daemon, client, first):
+        await client.jobs.pause(first)
+        await stopping(client, first)
     paused = await until(client, first, ended)
     assert paused.job.state is State.PAUSED
     assert paused.job.reason.startswith("Paused at epoch ")
-    await until(client, second, at_epoch(1))
-    await client.jobs.cancel(second)
+    async with halted(daemon, client, second):
+        await client.jobs.cancel(second)
+        await stopping(client, second)
     await client.jobs.resume(first)
     done = await until(client, first, lambda detail: detail.job.state in (State.DONE, State.FAILED))
     assert (done.job.state, done.job.attempt) == (State.DONE, 2)

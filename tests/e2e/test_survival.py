@@ -11,7 +11,7 @@ import pytest
 
 from taod.paths import Root
 from taod.types.state import State
-from tests.e2e.journey import Daemon, at_epoch, ended, engines, small_model, suspended, train, until
+from tests.e2e.journey import Daemon, at_epoch, ended, engines, halted, small_model, train, until
 from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine]
@@ -21,9 +21,8 @@ async def test_kill_9_during_a_train_neither_loses_nor_repeats_an_epoch(
     daemon: Daemon, images: Path, tmp_path: Path
 ) -> None:
     async with daemon.client() as client:
-        job_id = await train(client, await small_model(client, images, tmp_path, epochs=8))
-        await until(client, job_id, at_epoch(1))
-        with suspended(job_id) as run:
+        job_id = await train(client, await small_model(client, images, tmp_path, epochs=8, each=8))
+        async with halted(daemon, client, job_id) as run:
             daemon.kill()
             assert run.status() == psutil.STATUS_STOPPED, "the run outlives the daemon"
             daemon.start()
@@ -41,9 +40,8 @@ async def test_kill_9_during_a_train_neither_loses_nor_repeats_an_epoch(
 
 async def test_a_run_that_ended_without_a_daemon_is_finalized(daemon: Daemon, images: Path, tmp_path: Path) -> None:
     async with daemon.client() as client:
-        job_id = await train(client, await small_model(client, images, tmp_path, epochs=8))
-        await until(client, job_id, at_epoch(1))
-        with suspended(job_id) as run:
+        job_id = await train(client, await small_model(client, images, tmp_path, epochs=8, each=8))
+        async with halted(daemon, client, job_id) as run:
             daemon.kill()
     run.wait(PATIENCE_S)
     daemon.start()
@@ -55,9 +53,8 @@ async def test_a_run_that_ended_without_a_daemon_is_finalized(daemon: Daemon, im
 
 async def test_ctrl_c_stops_the_daemon_but_not_its_runs(daemon: Daemon, images: Path, tmp_path: Path) -> None:
     async with daemon.client() as client:
-        job_id = await train(client, await small_model(client, images, tmp_path, epochs=8))
-        await until(client, job_id, at_epoch(1))
-        with suspended(job_id) as run:
+        job_id = await train(client, await small_model(client, images, tmp_path, epochs=8, each=8))
+        async with halted(daemon, client, job_id) as run:
             assert daemon.stop() == 0
             assert run.status() == psutil.STATUS_STOPPED
     daemon.start()
