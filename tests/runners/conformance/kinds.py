@@ -49,8 +49,10 @@ def maker(name: str, tools: Path, request: pytest.FixtureRequest) -> Make:
 
 
 def _interpreter(tools: Path) -> Path:
-    """What is called as `python -m runners.engine <network> …` and runs the scripted tool."""
+    """What is called as `python -m runners.engine <network> …` and runs the scripted tool; it is asked for its modules
+    as `python -I -c …`, as this Python would be."""
     path = tools / "python"
-    path.write_text('#!/bin/sh\ntool=$3\nshift 3\nexec "$(dirname "$0")/$tool" "$@"\n')
+    own = f'[ "$1" != -I ] || exec {shlex.quote(sys.executable)} "$@"'
+    path.write_text(f'#!/bin/sh\n{own}\ntool=$3\nshift 3\nexec "$(dirname "$0")/$tool" "$@"\n')
     path.chmod(0o755)
     return path
