@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
