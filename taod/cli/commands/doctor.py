@@ -115,7 +115,7 @@ def _sqlite() -> CheckResult:
 
 def _python() -> CheckResult:
     version = ".".join(map(str, sys.version_info[:3]))
-    where = f"in the executable {program.typed()}" if program.FROZEN else f"at {sys.executable}"
+    where = f"in the executable {program.durable()[0]}" if program.FROZEN else f"at {sys.executable}"
     details = (f"taod {__version__}, installed by {installed.way()}",)
     return CheckResult(sys.version_info >= (3, 11), "python", f"{version} {where}", details=details)
 
