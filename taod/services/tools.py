@@ -68,6 +68,7 @@ class Tools:
         Raises as `install`.
         """
         self._check_user(user)
+        name = self._named(name)
         self._check_idle(name)
         if self._environments.get(name).state is not ToolState.READY:
             raise Conflict(f"{name} is not installed whole; install it first, which resumes its installation")
@@ -76,6 +77,7 @@ class Tools:
     async def remove(self, user: UserRecord, name: str) -> Environment:
         """Remove an environment. Raises NotFound; Conflict if it is being installed or used."""
         self._check_user(user)
+        name = self._named(name)
         self._check_idle(name)
         found = self._environments.get(name)
         await asyncio.to_thread(self._environments.remove, name)
@@ -120,6 +122,12 @@ class Tools:
 
     def _check_user(self, user: UserRecord) -> None:
         require_first(self._store, user.id, "tools", "install, check or remove tools")
+
+    def _named(self, name: str) -> str:
+        """The environment of this name, else the only one whose name begins with it: `pytorch`, `pytorch-7.3.0`."""
+        known = {*self._workers, *(each.name for each in self._environments.all())}
+        of_tool = [each for each in known if each.startswith(f"{name}-")]
+        return of_tool[0] if name not in known and len(of_tool) == 1 else name
 
     def _check_idle(self, name: str) -> None:
         if name in self._workers:

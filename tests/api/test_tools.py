@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import msgspec
-import psutil
 import pytest
 
 from taod.api.app import create_app
@@ -21,6 +20,7 @@ from taod.services.users import BEARER
 from taod.types.event import EventType
 from taod.types.tool import Environment, ToolInfo, ToolProgress, ToolState
 from tests.api.conftest import HOST
+from tests.children import children
 from tests.runners.toolenv.wheels import index, pip_settings, tool_spec
 
 PATH = "/api/v1/tools"
@@ -109,7 +109,7 @@ async def test_a_tool_is_installed_checked_and_removed(service: Any, client: htt
         assert answer.status_code == 201, answer.text
         assert [each.detail for each in await until_ended(events)] == ["net_a", "net_b", "net_b"]
 
-        answer = await client.delete(f"{PATH}/tiny-7.3.0")
+        answer = await client.delete(f"{PATH}/tiny")  # the only environment of this tool
         assert answer.status_code == 200
         assert msgspec.json.decode(answer.content, type=Environment).name == "tiny-7.3.0"
         assert (await until_ended(events))[-1].title == "remove"
@@ -153,8 +153,11 @@ async def test_an_installation_is_interrupted_by_the_end_of_the_daemon(
         async for event in events:
             if event.type is EventType.TOOL:
                 break
+        for name in ("tiny", "tiny-7.3.0"):
+            answer = await client.post(f"{PATH}/{name}/check")
+            assert answer.status_code == 409 and "tiny-7.3.0 is being installed" in answer.text
         if deaf:
-            (worker,) = [each for each in psutil.Process().children() if "runners.toolenv" in each.cmdline()]
+            (worker,) = children("runners.toolenv")
             worker.suspend()
             monkeypatch.setattr(tools, "STOP_S", 0.2)
         await service.tools.stop()

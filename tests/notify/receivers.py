@@ -11,18 +11,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from taod.config import NotifyTargetConfig
+from tests.children import children
 
 
 def kill_senders() -> None:
-    """Kill the processes of this process that send notifications, with what they have started, and no others: engines
-    that tests share are children of it too."""
-    for process in psutil.Process().children():
-        if process.status() != psutil.STATUS_ZOMBIE and "taod.notify.sender" in process.cmdline():
-            for each in (*process.children(recursive=True), process):
-                each.kill()
+    """Kill the processes that send notifications, with what they have started."""
+    for process in children("taod.notify.sender"):
+        for each in (*process.children(recursive=True), process):
+            each.kill()
 
 
 @dataclass

@@ -19,9 +19,9 @@ from taod import installed
 from taod.trackers import feed
 from taod.types.job import Graphical, Kpi, Result
 from taod.types.state import State
+from tests.children import children
 from tests.patience import PATIENCE_S
 from tests.trackers.conftest import until
-from tests.trackers.test_tensorboard import helpers
 from tests.trackers.tracked_world import DONE
 
 pytest.importorskip("mlflow", reason="the extra `mlflow` is not installed")
@@ -207,7 +207,7 @@ async def test_a_server_that_dies_and_returns_gets_every_point_once(
     await until(lambda: "runs are not written to mlflow" in caplog.text)
     server, _ = await serve(port)
     await until(lambda: steps() == [1, 2, 3])
-    for each in helpers():
+    for each in children(feed.MODULE):
         each.kill()
     two = await tracked(**options)
     two.world.file(job, "end").touch()

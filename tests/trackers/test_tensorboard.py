@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 pytest.importorskip("tensorboardX", reason="the extra `tensorboard` is not installed")
@@ -26,6 +25,7 @@ from taod.config import SupervisionConfig
 from taod.trackers import feed
 from taod.trackers.run import Run, specification_text
 from taod.types.state import State
+from tests.children import children
 from tests.patience import PATIENCE_S
 from tests.trackers.conftest import until
 from tests.trackers.readers import runs, scalars, texts
@@ -45,15 +45,6 @@ def written(below: Path) -> list[Path]:
 
 def expected(epochs: int) -> dict[str, list[int]]:
     return {"metrics/val_mAP": [*range(1, epochs + 1)], "curves/loss": [*range(1, epochs + 1)]}
-
-
-def helpers() -> list[psutil.Process]:
-    """The processes of trackers; ended ones that nothing waits for are left out."""
-    found = []
-    for each in psutil.Process().children():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            found += [each] if feed.MODULE in each.cmdline() else []
-    return found
 
 
 async def test_a_run_is_written_while_it_lasts_and_complete_at_its_end(tracked) -> None:
@@ -145,7 +136,7 @@ async def test_jobs_of_before_are_written_once_and_a_rename_changes_no_folder(tr
     jobs = [one.post(f"epoch 1; {DONE}", owner=owner) for _ in range(3)]
     never = one.world.post("", owner=owner)  # fails before it starts
     await one.world.settled([*jobs, never])
-    assert not one.boards.exists() and helpers() == []
+    assert not one.boards.exists() and children(feed.MODULE) == []
     two = await tracked()
     for job in jobs:
         await until(lambda job=job: two.recorded(job))
@@ -238,7 +229,7 @@ async def test_a_missing_library_is_one_warning_with_the_remedy(
     await one.world.settled([job])
     (warning,) = [each.message for each in caplog.records if each.levelno >= logging.WARNING]
     assert installed.add("tensorboard") in warning
-    assert helpers() == [] and not one.boards.exists()
+    assert children(feed.MODULE) == [] and not one.boards.exists()
 
 
 async def test_a_run_that_cannot_be_written_holds_no_other(
@@ -261,7 +252,7 @@ async def test_a_killed_process_is_replaced(tracked) -> None:
     one = await tracked()
     job = one.post(f"epoch 1; wait_for go; epoch 2; {DONE}")
     await until(lambda: written(one.boards) and steps(one.run(job)) == expected(1))
-    for each in helpers():
+    for each in children(feed.MODULE):
         each.kill()
     one.world.file(job, "go").touch()
     await until(lambda: one.recorded(job))

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from taod.trackers import feed
 from taod.types.job import Categorical, CategoryValue, Graphical, Kpi, Result
 from taod.types.state import State
+from tests.children import children
 from tests.trackers.conftest import until
-from tests.trackers.test_tensorboard import helpers
 from tests.trackers.tracked_world import DONE
 
 pytest.importorskip("wandb", reason="the extra `wandb` is not installed")
@@ -136,7 +137,7 @@ async def test_a_daemon_writes_jobs_at_their_end(tracked) -> None:
     job = one.post(f"epoch 1; touch ready; wait_for go; epoch 2; {DONE}")
     await one.world.until_epoch(job, 1)
     await until(one.world.file(job, "ready").exists)
-    assert helpers() == []
+    assert children(feed.MODULE) == []
     one.world.file(job, "go").touch()
     await until(lambda: one.recorded(job))
     run = read(one.world.root.path / "offline", job)
