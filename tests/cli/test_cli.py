@@ -101,7 +101,7 @@ def test_a_user_is_created_listed_and_deleted_and_only_the_key_logs_in(tmp_path:
 def test_doctor_reports_the_environment(tmp_path: Path) -> None:
     results = {result.name: result for result in examine(Config(storage=StorageConfig(root=str(tmp_path / "r"))))}
     assert results["python"].ok
-    assert results["daemon"].remedy == "`taod serve` starts one"
+    assert results["daemon"].found == "none is running on this root; `taod serve` starts one"
     assert "not created yet" in results["root"].found
     assert not (tmp_path / "r").exists(), "a check changes nothing"
 
