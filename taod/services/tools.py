@@ -16,7 +16,7 @@ from store import Store
 from store.records import UserRecord
 from taod import program
 from taod.clock import Clock, iso
-from taod.errors import Conflict
+from taod.errors import BadRequest, Conflict
 from taod.services.users import require_first
 from taod.telemetry.publisher import Publisher
 from taod.types.tool import Consent, Environment, ToolInfo, ToolInstall, ToolProgress, ToolState
@@ -124,10 +124,15 @@ class Tools:
         require_first(self._store, user.id, "tools", "install, check or remove tools")
 
     def _named(self, name: str) -> str:
-        """The environment of this name, else the only one whose name begins with it: `pytorch`, `pytorch-7.3.0`."""
+        """The environment of this name, else the only one of the tool of this name. Raises BadRequest if that has
+        several."""
         known = {*self._workers, *(each.name for each in self._environments.all())}
-        of_tool = [each for each in known if each.startswith(f"{name}-")]
-        return of_tool[0] if name not in known and len(of_tool) == 1 else name
+        of_tool = sorted(each for each in known if each.startswith(f"{name}-"))
+        if name in known or not of_tool:
+            return name
+        if len(of_tool) > 1:
+            raise BadRequest(f"tool = {name!r} has several environments; name one of {', '.join(of_tool)}")
+        return of_tool[0]
 
     def _check_idle(self, name: str) -> None:
         if name in self._workers:

@@ -84,6 +84,13 @@ async def until_ended(events: Any) -> list[ToolProgress]:
     return found
 
 
+def add_another(service: Any, made: Environment) -> None:
+    """Add an environment of the same tool, as an installation with the CPU layer leaves it."""
+    other = msgspec.structs.replace(made, name=f"{made.name}-cpu", path=f"{made.path}-cpu")
+    Path(other.path).mkdir()
+    service.tools._environments.write(other)
+
+
 @pytest.mark.slow
 async def test_a_tool_is_installed_checked_and_removed(service: Any, client: httpx.AsyncClient) -> None:
     assert (await listed(client))["tiny-7.3.0"].environments == []
@@ -109,7 +116,11 @@ async def test_a_tool_is_installed_checked_and_removed(service: Any, client: htt
         assert answer.status_code == 201, answer.text
         assert [each.detail for each in await until_ended(events)] == ["net_a", "net_b", "net_b"]
 
-        answer = await client.delete(f"{PATH}/tiny")  # the only environment of this tool
+        add_another(service, made)
+        answer = await client.delete(f"{PATH}/tiny")
+        assert answer.status_code == 400 and "name one of tiny-7.3.0, tiny-7.3.0-cpu" in answer.text
+        service.tools._environments.remove("tiny-7.3.0-cpu")
+        answer = await client.delete(f"{PATH}/tiny")  # now the only environment of this tool
         assert answer.status_code == 200
         assert msgspec.json.decode(answer.content, type=Environment).name == "tiny-7.3.0"
         assert (await until_ended(events))[-1].title == "remove"
